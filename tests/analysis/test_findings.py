@@ -1,0 +1,160 @@
+import math
+
+import pandas as pd
+import pytest
+
+from transfer_atlas.analysis import tables
+from transfer_atlas.analysis.findings import find, layers_for_share, verdict
+
+LABELS = {"sentiment": "Film reviews", "finetune": "Fine-tuning", "extract": "Extraction", "films": "Films"}
+HIGH, LOW, WIDE = {1: 0.80, 2: 0.81, 3: 0.80}, {1: 0.70, 2: 0.70, 3: 0.70}, {1: 0.60, 2: 0.95, 3: 0.80}
+
+
+@pytest.fixture
+def findings(tasks):
+    """`findings(rows, rows, ...)`: what is found in these runs."""
+
+    def made(*rows):
+        main = tables.main_scores(pd.concat(rows, ignore_index=True), tasks)
+        return find(tables.finetune_vs_extract(main), tables.intermediate(main), tables.layers_kept(main), LABELS)
+
+    return made
+
+
+def line(found, start: str) -> str:
+    (text,) = [text for text in found.lines if text.startswith(start)]
+    return text
+
+
+def curve(make_runs, scores, n_train=1000, **others):
+    return [make_runs(s, surgery="resets", depth=d, n_train=n_train, **others) for d, s in scores.items()]
+
+
+def test_verdicts():
+    assert verdict(0.1, 0.05, 0.15, 3) == "higher"
+    assert verdict(-0.1, -0.15, -0.05, 3) == "lower"
+    assert verdict(0.1, -0.01, 0.21, 3) == "unclear"
+    assert verdict(0.1, 0.0, 0.2, 3) == "unclear"
+    assert verdict(0.1, math.nan, math.nan, 1) == "no interval"
+    assert verdict(math.nan, math.nan, math.nan, 3) == "undefined"
+    assert verdict(math.nan, math.nan, math.nan, 0) == "no common seeds"
+
+
+def test_clearly_higher(findings, make_runs):
+    text = line(findings(make_runs(HIGH), make_runs(LOW, recipe="extract")), "Fine-tune or extract")
+    assert (
+        "Film reviews (1,000 examples): Fine-tuning above Extraction (+0.103 accuracy [+0.089, +0.118], n = 3)" in text
+    )
+
+
+def test_clearly_lower(findings, make_runs):
+    text = line(findings(make_runs(LOW), make_runs(HIGH, recipe="extract")), "Fine-tune or extract")
+    assert "Fine-tuning below Extraction (-0.103 accuracy [-0.118, -0.089], n = 3)" in text
+
+
+def test_unclear(findings, make_runs):
+    text = line(findings(make_runs(WIDE), make_runs(LOW, recipe="extract")), "Fine-tune or extract")
+    assert "no clear difference between Fine-tuning and Extraction (+0.083 accuracy [-0.353, +0.520], n = 3)" in text
+    assert "above" not in text
+
+
+def test_one_seed_claims_nothing(findings, make_runs):
+    text = line(findings(make_runs({1: 0.9}), make_runs({1: 0.1}, recipe="extract")), "Fine-tune or extract")
+    assert "Fine-tuning minus Extraction is +0.800 accuracy, no interval (n = 1)" in text
+    assert "above" not in text
+
+
+def test_unpaired_seeds_are_told(findings, make_runs):
+    found = findings(make_runs({1: 0.9, 2: 0.8, 3: 0.7}), make_runs({2: 0.1, 3: 0.1}, recipe="extract"))
+    assert "n = 2 pairs of 3 and 2 seeds" in line(found, "Fine-tune or extract")
+
+
+def test_undefined_scores_are_told(findings, make_runs):
+    found = findings(make_runs({**HIGH, 1: math.nan}), make_runs(LOW, recipe="extract"))
+    assert "undefined, because the accuracy of a run is undefined (n = 3)" in line(found, "Fine-tune or extract")
+
+
+def test_what_was_not_run_is_said(findings, make_runs):
+    found = findings(make_runs(HIGH))
+    assert len(found.lines) == 4
+    for start in ("Fine-tune or extract", "Intermediate task", "Layers"):
+        assert line(found, start).endswith(": not run.")
+    assert found.data["layers"] == {"status": "not run", "gains": []}
+
+
+def test_largest_common_size_speaks(findings, make_runs):
+    found = findings(
+        make_runs(LOW, n_train=100),
+        make_runs(HIGH, n_train=100, recipe="extract"),
+        make_runs(HIGH, n_train=2000),
+        make_runs(LOW, n_train=2000, recipe="extract"),
+        make_runs(LOW, n_train=9000),  # no extraction at this size
+    )
+    text = line(found, "Fine-tune or extract")
+    assert "(2,000 examples): Fine-tuning above" in text
+    assert "100 examples" not in text and "9,000" not in text
+
+
+def test_intermediate_task(findings, make_runs):
+    small = [make_runs(HIGH, intermediate="films", n_train=50), make_runs(LOW, n_train=50)]
+    found = findings(make_runs(LOW, intermediate="films"), make_runs(HIGH), *small)
+    text = line(found, "Intermediate task")
+    assert "(1,000 examples): Fine-tuning after Films below alone (-0.103 accuracy" in text
+    assert "above" not in text
+
+
+def test_holm_is_told_where_it_takes_the_difference_away(findings, make_runs):
+    rows = [make_runs({1: 0.80, 2: 0.83, 3: 0.84}), make_runs(LOW, recipe="extract")]
+    assert "Holm" not in line(findings(*rows), "Fine-tune or extract")
+    more = [make_runs(WIDE, n_train=n, recipe=r) for n in (10, 20, 30, 40, 50) for r in ("finetune", "extract")]
+    assert "n = 3, Holm p 0.06" in line(findings(*rows, *more), "Fine-tune or extract")
+
+
+def test_layers_at_the_largest_and_the_smallest_size(findings, make_runs):
+    large = {0: LOW, 1: {1: 0.72, 2: 0.72, 3: 0.73}, 2: {1: 0.80, 2: 0.80, 3: 0.80}, 3: HIGH}
+    small = {0: LOW, 3: WIDE}
+    middle = {0: LOW, 3: HIGH}
+    found = findings(*curve(make_runs, large, 5000), *curve(make_runs, middle, 500), *curve(make_runs, small, 100))
+    text = line(found, "Layers")
+    assert "(5,000 examples): 3 pretrained layers above none (+0.103 accuracy [" in text
+    assert "90% of it with the bottom 2" in text
+    assert "(100 examples): no clear difference between 3 pretrained layers and none" in text
+    assert "500 examples" not in text.replace("(5,000", "")
+    gains = found.data["layers"]["gains"]
+    assert [(gain["n_train"], gain["layers_for_90_percent"]) for gain in gains] == [(5000, 2), (100, None)]
+    assert not any("CHECK" in text for text in found.lines)
+
+
+@pytest.mark.parametrize("full", [LOW, WIDE, {1: 0.1, 2: 0.1, 3: 0.2}])
+def test_no_clear_gain_at_the_largest_size_is_the_first_line(findings, make_runs, full):
+    found = findings(*curve(make_runs, {0: LOW, 3: HIGH}, 100), *curve(make_runs, {0: LOW, 3: full}, 5000))
+    assert found.lines[0].startswith("CHECK before you believe the rest")
+    assert "Film reviews (5,000 examples)" in found.lines[0] and "(100 examples)" not in found.lines[0]
+    assert len(found.lines) <= 6
+
+
+def test_many_comparisons_are_counted(findings, make_runs):
+    rows = []
+    for i in range(8):
+        left = {0: HIGH, 1: LOW}.get(i, WIDE)
+        rows += [make_runs(left, model=f"m{i}"), make_runs({s: 0.75 for s in LOW}, model=f"m{i}", recipe="extract")]
+    text = line(findings(*rows), "Fine-tune or extract")
+    assert "8 comparisons, 1 clearly positive, 1 clearly negative, 6 not clear" in text
+    assert "Film reviews, m0 (1,000 examples): Fine-tuning above" in text
+    assert "Film reviews, m1 (1,000 examples): Fine-tuning below" in text
+
+
+def test_data_says_the_same(findings, make_runs):
+    found = findings(make_runs(HIGH), make_runs(LOW, recipe="extract"))
+    (comparison,) = found.data["finetune_or_extract"]["comparisons"]
+    assert comparison["verdict"] == "higher" and comparison["n"] == 3
+    assert comparison["difference"] == pytest.approx(0.31 / 3)
+    assert found.data["sentences"] == found.lines
+
+
+def test_layers_for_share():
+    assert layers_for_share({0: 0.0, 1: 0.5, 2: 0.89, 3: 0.9, 4: 1.0}) == 3
+    assert layers_for_share({0: 0.0, 4: 1.0}) == 4
+    # One lucky depth does not count, nor does an undefined one.
+    assert layers_for_share({0: 0.0, 1: 0.95, 2: 0.5, 3: 1.0}) == 3
+    assert layers_for_share({0: 0.0, 1: 0.95, 2: math.nan, 3: 1.0}) == 3

@@ -1,0 +1,85 @@
+import math
+
+import pytest
+from scipy import stats
+
+from transfer_atlas.analysis.intervals import estimate, holm, paired
+
+
+def test_three_values_by_hand():
+    found = estimate([0.7, 0.8, 0.9])
+    assert found.mean == pytest.approx(0.8)
+    assert found.sd == pytest.approx(0.1)  # ddof 1: sqrt((0.01 + 0 + 0.01) / 2)
+    assert found.n == 3
+    # t(0.975, 2 degrees) = 4.302653 from the tables; half width = 4.302653 * 0.1 / sqrt(3)
+    assert found.low == pytest.approx(0.8 - 0.2484138, abs=1e-6)
+    assert found.high == pytest.approx(0.8 + 0.2484138, abs=1e-6)
+
+
+def test_one_value_has_no_deviation_and_no_interval():
+    found = estimate([0.7])
+    assert (found.mean, found.n) == (0.7, 1)
+    assert math.isnan(found.sd) and math.isnan(found.low) and math.isnan(found.high)
+
+
+def test_no_value():
+    found = estimate([])
+    assert found.n == 0 and math.isnan(found.mean)
+
+
+def test_an_undefined_value_is_not_left_out():
+    found = estimate([0.7, math.nan, 0.9])
+    assert found.n == 3 and math.isnan(found.mean) and math.isnan(found.low)
+
+
+def test_pairs_agree_with_scipy():
+    left, right = {1: 0.80, 2: 0.83, 3: 0.79, 4: 0.85}, {1: 0.78, 2: 0.80, 3: 0.79, 4: 0.80}
+    found = paired(left, right)
+    reference = stats.ttest_rel(list(left.values()), list(right.values()))
+    interval = reference.confidence_interval(0.95)
+    assert found.p == pytest.approx(reference.pvalue)
+    assert (found.low, found.high) == pytest.approx((interval.low, interval.high))
+    assert found.mean == pytest.approx(0.025)
+
+
+def test_pairs_are_by_seed_not_by_position():
+    found = paired({1: 0.5, 2: 0.9}, {2: 0.8, 1: 0.4})
+    assert found.mean == pytest.approx(0.1)
+    assert found.sd == pytest.approx(0, abs=1e-12)
+
+
+def test_seeds_without_partner_do_not_count_and_are_told():
+    found = paired({1: 0.5, 2: 0.6, 3: 0.9}, {2: 0.5, 3: 0.7, 4: 0.1})
+    assert found.mean == pytest.approx(0.15)
+    assert (found.n, found.n_left, found.n_right) == (2, 3, 3)
+
+
+def test_no_common_seed():
+    found = paired({1: 0.5}, {2: 0.5})
+    assert found.n == 0 and math.isnan(found.mean) and math.isnan(found.p)
+
+
+def test_one_pair_is_no_test():
+    found = paired({1: 0.5}, {1: 0.25})
+    assert found.mean == 0.25 and math.isnan(found.p) and math.isnan(found.low)
+
+
+def test_equal_sides_are_no_difference():
+    assert paired({1: 0.5, 2: 0.6}, {1: 0.5, 2: 0.6}).p == 1.0
+
+
+def test_constant_difference_is_the_limit_of_the_t_test():
+    assert paired({1: 0.5, 2: 0.75}, {1: 0.25, 2: 0.5}).p == 0.0
+
+
+def test_holm_by_hand():
+    # sorted 0.01, 0.02, 0.03, 0.5: times 4, 3, 2, 1, each at least its forerunner
+    assert holm([0.03, 0.01, 0.5, 0.02]) == pytest.approx([0.06, 0.04, 0.5, 0.06])
+    assert holm([0.6, 0.9]) == [1.0, 1.0]
+
+
+def test_holm_leaves_out_what_is_no_test():
+    found = holm([math.nan, 0.02, 0.03])
+    assert math.isnan(found[0])
+    assert found[1:] == pytest.approx([0.04, 0.04])
+    assert holm([]) == []

@@ -1,0 +1,24 @@
+# From cells to tables: every declared run, and no other.
+
+
+rule aggregate:
+    input:
+        cells=[plan.cell_file(name) for name in PLAN.cells],
+        stats=[plan.task_folder(task) / "stats.json" for task in PLAN.tasks],
+        overlap="results/tables/overlap.csv",
+    output:
+        [report(table, **study.in_report(table)) for table in TABLES if table.name != "overlap.csv"],
+    params:
+        settings=digest_of(study.analysis_settings(SETTINGS, PLAN)),
+        code=code_digest("steps.aggregate"),
+    log:
+        "results/logs/aggregate.log",
+    benchmark:
+        "results/benchmarks/aggregate.tsv"
+    conda:
+        "../../envs/environment.yaml"
+    resources:
+        mem_mb=3000,
+        runtime=60,
+    shell:
+        "{sys.executable} -m transfer_atlas aggregate > {log} 2>&1"

@@ -1,0 +1,118 @@
+# Load and validate the settings, expand them into cells, and the few helpers that all rules share.
+import sys
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+
+from transfer_atlas import plan, problems, study
+from transfer_atlas.errors import UserError
+from transfer_atlas.identity import code_digest, digest_of
+
+try:
+    SETTINGS = problems.load(config, [Path(file) for file in workflow.configfiles])
+    PLAN = plan.expand(SETTINGS)
+    study.check_sizes(SETTINGS, PLAN)
+except UserError as error:
+    print(error, file=sys.stderr)
+    raise SystemExit(1)
+
+TABLES = [plan.RESULTS / "tables" / name for name in study.TABLES]
+FIGURES = [
+    plan.RESULTS / "figures" / f"{name}.{ending}"
+    for name in study.FIGURES
+    for ending in ("svg", "png")
+]
+
+
+def names(group):
+    """A wildcard pattern of declared names; never empty, so that it cannot match everything."""
+    return "|".join(sorted(map(re_escape, group))) or "(?!)"
+
+
+def re_escape(name):
+    """Names hold letters, digits, - _ and dots; only the dot means something in a pattern."""
+    return name.replace(".", r"\.")
+
+
+def recipes_with(method):
+    """Names of the recipes with this method."""
+    return [name for name, recipe in SETTINGS.recipes.items() if recipe.method == method]
+
+
+wildcard_constraints:
+    artifact=names(SETTINGS.artifacts),
+    model=names(SETTINGS.models),
+    task=names(SETTINGS.tasks),
+    intermediate=names([plan.NONE, *SETTINGS.intermediates]),
+    size=r"\d+|all",
+    seed=r"\d+",
+    pooling="mean|first",
+
+
+def cell_of(wildcards):
+    """The plan's cell at these wildcards."""
+    surgery = getattr(wildcards, "surgery", plan.NONE)
+    place = plan.Cell(
+        wildcards.model,
+        getattr(wildcards, "intermediate", plan.NONE),
+        wildcards.task,
+        wildcards.recipe,
+        surgery,
+        wildcards.size,
+    )
+    if place.name not in PLAN.cells:
+        raise WorkflowError(f"no experiment in the configuration selects the cell {place.name}")
+    return PLAN.cells[place.name]
+
+
+def state_of(wildcards):
+    """The model state at these wildcards."""
+    if hasattr(wildcards, "state"):
+        return plan.State.parse(wildcards.model, wildcards.state, wildcards.task)
+    return plan.State(wildcards.model, wildcards.intermediate, wildcards.task, int(wildcards.seed))
+
+
+def artifact_manifest(name):
+    """The file that says an artifact is complete."""
+    return plan.artifact_folder(name) / "manifest.json"
+
+
+def model_files(model):
+    """What loading a model depends on."""
+    return artifact_manifest(SETTINGS.models[model].artifact)
+
+
+def task_files(task, splits=plan.SPLITS):
+    """What reading a prepared task depends on."""
+    return [
+        plan.task_folder(task) / name
+        for name in [*(f"{split}.parquet" for split in splits), "stats.json"]
+    ]
+
+
+def state_weights(state):
+    """Weights of a state after an intermediate task; nothing for the pretrained one."""
+    if state.intermediate == plan.NONE:
+        return []
+    return [plan.intermediate_folder(state) / "model.safetensors"]
+
+
+def heads_inputs(wildcards):
+    """Representations of every state that the cell's runs start from."""
+    cell = cell_of(wildcards)
+    pooling = SETTINGS.recipes[cell.recipe].pooling
+    return [
+        plan.representation_folder(state, pooling) / "representations.json"
+        for state in plan.states_of(SETTINGS, cell)
+    ]
+
+
+def start_study():
+    """Before the first job: the settings that the steps read, and what is ahead."""
+    study.write_settings(SETTINGS)
+    print(study.describe_plan(SETTINGS, PLAN, cores=workflow.cores), file=sys.stderr, flush=True)
+
+
+def finish_study():
+    """After the last job: where the results are and what they say."""
+    print(study.describe_results(), file=sys.stderr, flush=True)

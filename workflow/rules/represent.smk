@@ -1,0 +1,35 @@
+# Hidden states of all layers, once for each model state and task; heads and probes read these.
+
+
+rule extract_features:
+    input:
+        model=lambda w: model_files(w.model),
+        task=lambda w: task_files(w.task),
+        weights=lambda w: state_weights(state_of(w)),
+    output:
+        "results/representations/{model}/{state}/{task}/{pooling}/representations.json",
+        expand(
+            "results/representations/{{model}}/{{state}}/{{task}}/{{pooling}}/{split}{kind}.npy",
+            split=plan.SPLITS,
+            kind=["", ".lengths"],
+        ),
+    wildcard_constraints:
+        state=r"pretrained|[^/]+\.seed\d+",
+    params:
+        settings=lambda w: digest_of(
+            plan.representation_settings(SETTINGS, state_of(w), w.pooling)
+        ),
+        code=code_digest("steps.extract_features"),
+    log:
+        "results/logs/extract_features/{model}/{state}/{task}/{pooling}.log",
+    benchmark:
+        "results/benchmarks/extract_features/{model}/{state}/{task}/{pooling}.tsv"
+    conda:
+        "../../envs/environment.yaml"
+    priority: 80
+    resources:
+        mem_mb=3000,
+        runtime=240,
+    shell:
+        "{sys.executable} -m transfer_atlas extract_features {wildcards.model} {wildcards.state}"
+        " {wildcards.task} {wildcards.pooling} > {log} 2>&1"

@@ -1,0 +1,151 @@
+"""The one long table: every declared run, checked to be there, and nothing else.
+
+Old files and old rows may lie about; what counts is what the configuration declares. A declared run that is missing
+stops the analysis: it must never silently drop out of a mean.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from transfer_atlas.errors import UserError
+
+# Every column of a cell file and of runs.csv, in order, with the type it has in memory.
+COLUMNS = {
+    "run": "str",
+    "model": "str",
+    "intermediate": "str",
+    "task": "str",
+    "recipe": "str",
+    "method": "str",
+    "head": "str",
+    "surgery": "str",
+    "init": "str",
+    "biases": "str",
+    "layer_norm": "str",
+    "depth": "Int64",
+    "n_train": "int64",
+    "size": "str",
+    "seed": "int64",
+    "split": "str",
+    "metric": "str",
+    "value": "float64",
+    "n_examples": "int64",
+    "steps": "int64",
+    "tokens": "int64",
+    "truncated": "int64",
+    "seconds": "float64",
+    "peak_memory_mb": "float64",
+    "device": "str",
+    "precision": "str",
+    "settings_digest": "str",
+    "data_digest": "str",
+    "model_digest": "str",
+    "code_digest": "str",
+}
+# What tells one row from another. The run's digest does not: the same run may be in two cells (keeping all layers is
+# the same run as no surgery), where it has a row for each.
+KEY = ["model", "intermediate", "task", "recipe", "surgery", "n_train", "size", "depth", "seed", "split", "metric"]
+SPLITS = ("validation", "test")
+
+Run = tuple[int | None, int]  # depth and seed
+Declared = Sequence[Run]
+
+
+def collect(cells: Mapping[Path, Declared]) -> pd.DataFrame:
+    """Read the declared runs of the declared cells.
+
+    Args:
+        cells: for each cell file the (depth, seed) of the runs it must hold; depth is None without surgery.
+
+    Returns:
+        One row per run x split x metric with the columns `COLUMNS`, in an order that depends on the rows alone.
+        Rows that nobody declared are left out.
+
+    Raises:
+        UserError: a cell cannot be read; a declared run is missing, has no validation or test scores, lacks a metric
+            that other runs of its cell have, or is there twice.
+    """
+    frames = [_declared_rows(cell, declared) for cell, declared in sorted(cells.items()) if declared]
+    if not frames:
+        return pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in COLUMNS.items()})
+    runs = ordered(pd.concat(frames, ignore_index=True))
+    twice = runs.duplicated(KEY)
+    if twice.any():
+        row = runs[twice].iloc[0]
+        raise UserError(
+            f"two cells hold the same run: {row['model']}/{row['intermediate']}/{row['task']}/{row['recipe']}/"
+            f"{row['surgery']}/n{row['size']}, {_name(_depth(row['depth']), int(row['seed']))}; "
+            "a cell file was copied or renamed: delete it and run again"
+        )
+    return runs
+
+
+def ordered(runs: pd.DataFrame) -> pd.DataFrame:
+    """`runs` sorted by what tells its rows apart, so that equal rows give equal bytes wherever they came from."""
+    return runs.sort_values(KEY, na_position="first", kind="stable", ignore_index=True)
+
+
+def _declared_rows(cell: Path, declared: Declared) -> pd.DataFrame:
+    wanted = sorted(set(declared), key=lambda run: (-1 if run[0] is None else run[0], run[1]))
+    frame = _read(cell, wanted)
+    scores: dict[Run, list[tuple[str, str]]] = {run: [] for run in wanted}
+    keep = np.zeros(len(frame), dtype=bool)
+    columns = (frame[name] for name in ("depth", "seed", "split", "metric"))
+    for i, (depth, seed, split, metric) in enumerate(zip(*columns, strict=True)):
+        run = (_depth(depth), int(seed))
+        if run in scores:
+            keep[i] = True
+            scores[run].append((split, metric))
+    _check_complete(cell, scores)
+    return frame[keep]
+
+
+def _check_complete(cell: Path, scores: Mapping[Run, list[tuple[str, str]]]) -> None:
+    missing = [run for run, found in scores.items() if not found]
+    if missing:
+        raise UserError(f"{cell}: {_missing(missing)}; delete this file and run again")
+    expected = set().union(*scores.values())
+    for run, found in scores.items():
+        for split in SPLITS:
+            if all(there != split for there, _ in found):
+                raise UserError(f"{cell}: {_name(*run)} has no {split} scores; delete this file and run again")
+        for split, metric in sorted(expected - set(found)):
+            raise UserError(f"{cell}: {_name(*run)} has no {metric} on {split}; delete this file and run again")
+        if len(found) != len(set(found)):
+            raise UserError(f"{cell}: {_name(*run)} has two rows for one score; delete this file and run again")
+
+
+def _read(cell: Path, wanted: Declared) -> pd.DataFrame:
+    try:
+        # No partitioning: a folder that happens to be called a=b is not a column.
+        table = pq.read_table(cell, partitioning=None)
+    except FileNotFoundError:
+        raise UserError(f"{cell}: no such file, so {_missing(wanted)}; run again to make it") from None
+    except (pa.ArrowInvalid, OSError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"{cell}: not a readable parquet file ({reason}); delete it and run again") from None
+    absent = [name for name in COLUMNS if name not in table.column_names]
+    if absent:
+        raise UserError(f"{cell}: column {absent[0]} is missing; delete this file and run again")
+    frame: pd.DataFrame = table.select(list(COLUMNS)).to_pandas()
+    return frame.astype(COLUMNS)
+
+
+def _depth(value: object) -> int | None:
+    return None if pd.isna(value) else int(value)  # type: ignore[call-overload]
+
+
+def _name(depth: int | None, seed: int) -> str:
+    return f"the run of {'no depth' if depth is None else f'depth {depth}'}, seed {seed}"
+
+
+def _missing(runs: Declared) -> str:
+    more = f" (and {len(runs) - 1} more)" if len(runs) > 1 else ""
+    return f"{_name(*runs[0])}{more} is missing"

@@ -1,0 +1,158 @@
+"""What each command of the command line does: resolve names to settings and files, then call the step."""
+
+from __future__ import annotations
+
+import os
+from argparse import Namespace
+from pathlib import Path
+
+from transfer_atlas import estimate, plan, problems, study
+from transfer_atlas.errors import UserError
+from transfer_atlas.plan import Cell, State
+from transfer_atlas.settings import Settings
+
+LOCK = Path("artifacts.lock")
+
+
+# Heavy libraries are imported by the command that needs them: `status` must not wait for torch.
+
+
+def _configured(files: list[Path]) -> Settings:
+    """Settings of these files over config.yaml, or those of the latest run."""
+    if not files:
+        if not plan.SETTINGS_FILE.is_file() and Path("config.yaml").is_file():
+            files = [Path("config.yaml")]
+        else:
+            return study.read_settings()
+    elif Path("config.yaml").is_file() and Path("config.yaml") not in files:
+        files = [Path("config.yaml"), *files]
+    return problems.load(problems.read_files(files), files)
+
+
+def _cell(settings: Settings, name: str) -> Cell:
+    cells = plan.expand(settings).cells
+    if name not in cells:
+        raise UserError(f"no experiment selects the cell {name}{problems.nearest(name, cells)}")
+    return cells[name]
+
+
+# --- for people --------------------------------------------------------------------------------------------
+
+
+def check(arguments: Namespace) -> None:
+    """Validate, and say what is selected."""
+    settings = _configured(arguments.configfile)
+    selected = plan.expand(settings)
+    study.check_sizes(settings, selected)
+    print(study.describe_plan(settings, selected, os.cpu_count()))
+
+
+def status(arguments: Namespace) -> None:
+    """Print what is done, running, missing."""
+    from transfer_atlas import status as report
+
+    settings = _configured(arguments.configfile)
+    lines = report.orphans(settings) if arguments.orphans else report.describe(settings, arguments.cores or 1)
+    print("\n".join(lines))
+
+
+def store(arguments: Namespace) -> None:
+    """List, verify or clear finished runs."""
+    from transfer_atlas import store_commands
+
+    store_commands.run(study.read_settings(), arguments)
+
+
+def schema(arguments: Namespace) -> None:
+    """Write the JSON schema and the reference table."""
+    from transfer_atlas import reference
+
+    reference.write(arguments.schema, arguments.reference)
+
+
+# --- steps -------------------------------------------------------------------------------------------------
+
+
+def download(arguments: Namespace) -> None:
+    """Fetch one artifact."""
+    from transfer_atlas.steps import download as step
+
+    name = arguments.artifact
+    step.run(name, study.read_settings().artifacts[name], plan.artifact_folder(name), LOCK)
+
+
+def prepare_task(arguments: Namespace) -> None:
+    """Prepare one task."""
+    from transfer_atlas.steps import prepare_task as step
+
+    task = study.read_settings().tasks[arguments.task]
+    source = Path() if task.artifact is None else plan.artifact_folder(task.artifact) / "files"
+    step.run(arguments.task, task, source, plan.task_folder(arguments.task))
+
+
+def compare_tasks(arguments: Namespace) -> None:
+    """Count shared texts."""
+    from transfer_atlas.steps import compare_tasks as step
+
+    settings = study.read_settings()
+    tasks = study.compared_tasks(settings, plan.expand(settings))
+    step.run({task: plan.task_folder(task) for task in tasks}, plan.RESULTS / "tables" / "overlap.csv")
+
+
+def _train_job(settings: Settings, cell: Cell):  # type: ignore[no-untyped-def]
+    from transfer_atlas.training.cell import Job
+    from transfer_atlas.training.store import Store
+
+    return Job(settings, cell, study.sources(), Store(plan.STORE), estimate.beacon_file(cell))
+
+
+def train(arguments: Namespace) -> None:
+    """Fine-tune the runs of a cell."""
+    from transfer_atlas.steps import train as step
+
+    settings = study.read_settings()
+    step.run(_train_job(settings, _cell(settings, arguments.cell)))
+
+
+def train_heads(arguments: Namespace) -> None:
+    """Train the heads of a cell."""
+    from transfer_atlas.steps import train_heads as step
+
+    settings = study.read_settings()
+    step.run(_train_job(settings, _cell(settings, arguments.cell)))
+
+
+def train_intermediate(arguments: Namespace) -> None:
+    """Train on an intermediate task."""
+    from transfer_atlas.steps import train_intermediate as step
+
+    settings = study.read_settings()
+    state = State(arguments.model, arguments.intermediate, arguments.task, int(arguments.seed))
+    step.run(_train_job(settings, plan.cell_before(settings, state)), plan.intermediate_folder(state))
+
+
+def extract_features(arguments: Namespace) -> None:
+    """Encode a task with a model state."""
+    from transfer_atlas.steps import extract_features as step
+
+    state = State.parse(arguments.model, arguments.state, arguments.task)
+    folder = plan.representation_folder(state, arguments.pooling)
+    step.run(study.read_settings(), state, arguments.pooling, folder)
+
+
+def aggregate(arguments: Namespace) -> None:
+    """Make the tables."""
+    from transfer_atlas.steps import aggregate as step
+
+    settings = study.read_settings()
+    cells = plan.expand(settings).cells
+    declared = {plan.cell_file(name): [(run.depth, run.seed) for run in cell.runs] for name, cell in cells.items()}
+    step.run(declared, settings.tasks, study.labels(settings), plan.RESULTS / "tables")
+
+
+def plot(arguments: Namespace) -> None:
+    """Draw the figures."""
+    from transfer_atlas.steps import plot as step
+
+    labels = study.labels(study.read_settings())
+    step.run(plan.RESULTS / "tables", list(study.FIGURES), labels, plan.RESULTS / "figures")

@@ -1,0 +1,1 @@
+"""Pretrained encoders, heads and surgery: functions from model to model."""

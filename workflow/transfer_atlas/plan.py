@@ -1,0 +1,322 @@
+"""From settings to work: which cells and runs a configuration selects, where they lie, and what identifies them.
+
+Pure functions on settings; the Snakefile, the steps and `status` all ask here, so they cannot disagree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from transfer_atlas.identity import code_digest, digest_of
+from transfer_atlas.settings import Intermediate, Recipe, Settings, Surgery, Task
+
+NONE = "none"
+NO_SURGERY = Surgery(kind="none")
+
+RESULTS = Path("results")
+SETTINGS_FILE = RESULTS / "settings.json"
+STORE = RESULTS / "store"
+SPLITS = ("train", "validation", "test")
+
+
+@dataclass(frozen=True, order=True)
+class Run:
+    """One training: how many layers a surgery keeps (None without surgery), and the seed."""
+
+    depth: int | None
+    seed: int
+
+
+@dataclass(frozen=True)
+class Cell:
+    """All runs that differ only in seed and surgery depth: the work of one job.
+
+    `target` is set for intermediate training only: the task whose evaluation texts are left out.
+    """
+
+    model: str
+    intermediate: str
+    task: str
+    recipe: str
+    surgery: str
+    size: int | Literal["all"]
+    runs: tuple[Run, ...] = ()
+    target: str | None = None
+
+    @property
+    def name(self) -> str:
+        """The cell's place below `results/cells`, without ending."""
+        return f"{self.model}/{self.intermediate}/{self.task}/{self.recipe}/{self.surgery}/n{self.size}"
+
+
+@dataclass(frozen=True, order=True)
+class State:
+    """A model state that representations are taken of: pretrained, or after an intermediate task."""
+
+    model: str
+    intermediate: str
+    task: str
+    seed: int | None
+
+    @property
+    def name(self) -> str:
+        """`pretrained`, or intermediate task and seed."""
+        return "pretrained" if self.intermediate == NONE else f"{self.intermediate}.seed{self.seed}"
+
+    @staticmethod
+    def parse(model: str, name: str, task: str) -> State:
+        """The state that is called `name` for this model and task."""
+        if name == "pretrained":
+            return State(model, NONE, task, None)
+        intermediate, seed = name.rsplit(".seed", 1)
+        return State(model, intermediate, task, int(seed))
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that a configuration asks for."""
+
+    cells: dict[str, Cell] = field(default_factory=dict)
+
+    @property
+    def tasks(self) -> list[str]:
+        """Target tasks, in order of name."""
+        return sorted({cell.task for cell in self.cells.values()})
+
+    @property
+    def runs(self) -> int:
+        """Number of (cell, depth, seed)."""
+        return sum(len(cell.runs) for cell in self.cells.values())
+
+
+def surgery_of(settings: Settings, name: str) -> Surgery:
+    """The surgery entry; `none` needs no entry."""
+    return NO_SURGERY if name == NONE else settings.surgeries[name]
+
+
+def expand(settings: Settings) -> Plan:
+    """Every combination that the experiments list, each cell once with the runs of all that select it.
+
+    Surgery applies to fine-tuning of the pretrained encoder; combinations of surgery with extraction or with an
+    intermediate task are not made.
+    """
+    runs: dict[Cell, set[Run]] = {}
+    for experiment in settings.experiments:
+        for model in experiment.models:
+            layers = settings.models[model].layers
+            for surgery in experiment.surgeries:
+                depths: list[int | None] = [None]
+                if surgery_of(settings, surgery).kind != "none":
+                    depths = list(range(layers + 1)) if experiment.depths == "all" else list(experiment.depths)
+                for task in experiment.tasks:
+                    for recipe in experiment.recipes:
+                        for intermediate in experiment.intermediates:
+                            frozen = settings.recipes[recipe].method == "extract"
+                            if surgery != NONE and (frozen or intermediate != NONE):
+                                continue
+                            for size in experiment.sizes:
+                                cell = Cell(model, intermediate, task, recipe, surgery, size)
+                                wanted = {Run(depth, seed) for depth in depths for seed in experiment.seeds}
+                                runs.setdefault(cell, set()).update(wanted)
+    cells = {}
+    for cell in sorted(runs, key=lambda cell: cell.name):
+        ordered = tuple(sorted(runs[cell], key=lambda run: (-1 if run.depth is None else run.depth, run.seed)))
+        cells[cell.name] = Cell(cell.model, cell.intermediate, cell.task, cell.recipe, cell.surgery, cell.size, ordered)
+    return Plan(cells)
+
+
+def intermediate_seed(intermediate: Intermediate, seed: int) -> int:
+    """Seed of the intermediate training that a target run with `seed` starts from."""
+    return seed if intermediate.seed == "paired" else int(intermediate.seed)
+
+
+def intermediate_cell(settings: Settings, model: str, intermediate: str, target: str, seed: int) -> Cell:
+    """The intermediate training (one run) before target `target`."""
+    entry = settings.intermediates[intermediate]
+    return Cell(model, NONE, entry.task, entry.recipe, NONE, entry.size, (Run(None, seed),), target)
+
+
+def cell_before(settings: Settings, state: State) -> Cell:
+    """The intermediate training that makes a state."""
+    assert state.seed is not None, f"{state} is the pretrained state"
+    return intermediate_cell(settings, state.model, state.intermediate, state.task, state.seed)
+
+
+def state_of(settings: Settings, cell: Cell, seed: int) -> State:
+    """The model state that a run of this cell starts from."""
+    if cell.intermediate == NONE:
+        return State(cell.model, NONE, cell.task, None)
+    return State(
+        cell.model, cell.intermediate, cell.task, intermediate_seed(settings.intermediates[cell.intermediate], seed)
+    )
+
+
+def states_of(settings: Settings, cell: Cell) -> list[State]:
+    """The distinct states that the cell's runs start from."""
+    return sorted({state_of(settings, cell, run.seed) for run in cell.runs}, key=lambda state: state.name)
+
+
+# --- places ------------------------------------------------------------------------------------------------
+
+
+def artifact_folder(name: str) -> Path:
+    """Where an artifact's manifest and files lie."""
+    return RESULTS / "artifacts" / name
+
+
+def task_folder(name: str) -> Path:
+    """Where a prepared task lies."""
+    return RESULTS / "tasks" / name
+
+
+def cell_file(name: str) -> Path:
+    """The table of a cell's runs."""
+    return RESULTS / "cells" / f"{name}.parquet"
+
+
+def intermediate_folder(state: State) -> Path:
+    """Where the weights after an intermediate task lie."""
+    return RESULTS / "intermediate" / state.model / state.intermediate / state.task / f"seed{state.seed}"
+
+
+def representation_folder(state: State, pooling: str) -> Path:
+    """Where the representations of a state on its task lie."""
+    return RESULTS / "representations" / state.model / state.name / state.task / pooling
+
+
+def model_folder(settings: Settings, model: str) -> Path:
+    """Where the pretrained encoder's files lie."""
+    entry = settings.models[model]
+    return artifact_folder(entry.artifact) / "files" / entry.folder
+
+
+# --- what jobs depend on -----------------------------------------------------------------------------------
+
+# Of a task's settings: what preparation reads, and what training reads. The rest is for show.
+_PREPARED = set(["type", "artifact", "files", "format", "quoting", "header", "columns", "extra_columns", "encoding"])
+_PREPARED |= set(["fields", "where", "labels", "score_range", "carve", "limit", "bad_rows"])
+
+
+def preparation_settings(task: Task) -> dict[str, Any]:
+    """The settings that the prepared data depend on."""
+    return task.model_dump(mode="json", include=_PREPARED)
+
+
+def model_settings(settings: Settings, model: str) -> dict[str, Any]:
+    """The settings that the loaded encoder depends on."""
+    return settings.models[model].model_dump(mode="json", include={"artifact", "folder", "layers"})
+
+
+def _task_settings(task: Task, recipe: Recipe) -> dict[str, Any]:
+    selects = {"metric": task.main_metric} if recipe.select == "best" else {}
+    return {"type": task.type, "max_length": task.max_length, **selects}
+
+
+def _intermediate_settings(settings: Settings, name: str) -> dict[str, Any] | None:
+    if name == NONE:
+        return None
+    entry = settings.intermediates[name]
+    recipe = settings.recipes[entry.recipe]
+    return {
+        **entry.model_dump(mode="json"),
+        "recipe": recipe.model_dump(mode="json"),
+        "task_settings": _task_settings(settings.tasks[entry.task], recipe),
+    }
+
+
+def cell_settings(settings: Settings, cell: Cell) -> dict[str, Any]:
+    """Every setting that a cell's table depends on: what its rule declares as `params`."""
+    recipe = settings.recipes[cell.recipe]
+    return {
+        "cell": cell.name,
+        "target": cell.target,
+        "runs": [[run.depth, run.seed] for run in cell.runs],
+        "model": model_settings(settings, cell.model),
+        "task": _task_settings(settings.tasks[cell.task], recipe),
+        "recipe": recipe.model_dump(mode="json"),
+        "surgery": surgery_of(settings, cell.surgery).model_dump(mode="json"),
+        "intermediate": _intermediate_settings(settings, cell.intermediate),
+    }
+
+
+def representation_settings(settings: Settings, state: State, pooling: str) -> dict[str, Any]:
+    """Every setting that representations depend on."""
+    return {
+        "model": model_settings(settings, state.model),
+        "max_length": settings.tasks[state.task].max_length,
+        "pooling": pooling,
+        "intermediate": _intermediate_settings(settings, state.intermediate),
+        "seed": state.seed,
+    }
+
+
+# --- identity of a run -------------------------------------------------------------------------------------
+
+# The modules that compute a run's result, as opposed to those that store or tabulate it.
+CODE_OF_METHOD = {
+    "finetune": ("training.finetuning", "tasks.overlap"),
+    "extract": ("training.head_training", "representations.extraction"),
+}
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Where a run's identity gets the digests of things that are not settings.
+
+    Both raise FileNotFoundError while the thing has not been made.
+    """
+
+    artifact: Callable[[str], str]
+    data: Callable[[str], str]
+
+
+def run_identity(settings: Settings, cell: Cell, run: Run, sources: Sources) -> dict[str, Any]:
+    """All that decides a run's result: settings, data, model and code. Names of entries do not, so they are absent.
+
+    A surgery that keeps every layer is no surgery: it has the identity of the plain run and is computed once.
+    """
+    recipe = settings.recipes[cell.recipe]
+    surgery = surgery_of(settings, cell.surgery)
+    operated = surgery.kind != "none" and run.depth != settings.models[cell.model].layers
+    data: dict[str, Any] = {"task": sources.data(cell.task)}
+    if cell.target is not None:
+        data["without"] = sources.data(cell.target)
+    return {
+        "settings": {
+            "task": _task_settings(settings.tasks[cell.task], recipe),
+            "recipe": recipe.model_dump(mode="json"),
+            "surgery": {**surgery.model_dump(mode="json"), "keep": run.depth} if operated else None,
+            "size": cell.size,
+            "seed": run.seed,
+        },
+        "data": data,
+        "model": _model_identity(settings, cell, run, sources),
+        "code": code_digest(*CODE_OF_METHOD[recipe.method]),
+    }
+
+
+def _model_identity(settings: Settings, cell: Cell, run: Run, sources: Sources) -> dict[str, Any]:
+    if cell.intermediate == NONE:
+        entry = settings.models[cell.model]
+        return {"artifact": sources.artifact(entry.artifact), "folder": entry.folder, "layers": entry.layers}
+    seed = intermediate_seed(settings.intermediates[cell.intermediate], run.seed)
+    before = intermediate_cell(settings, cell.model, cell.intermediate, cell.task, seed)
+    return {"run": digest_of(run_identity(settings, before, before.runs[0], sources))}
+
+
+def all_runs(settings: Settings, plan: Plan) -> Iterator[tuple[Cell, Run]]:
+    """Every run of the plan, intermediate trainings first, in a fixed order."""
+    seen = set()
+    for cell in plan.cells.values():
+        if cell.intermediate != NONE:
+            for state in states_of(settings, cell):
+                if state not in seen:
+                    seen.add(state)
+                    before = cell_before(settings, state)
+                    yield before, before.runs[0]
+    for cell in plan.cells.values():
+        for run in cell.runs:
+            yield cell, run

@@ -1,0 +1,1 @@
+"""Hidden states of a model on a task, stored once and read by all."""

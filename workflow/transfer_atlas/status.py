@@ -1,0 +1,75 @@
+"""`transfer_atlas status`: what is done, running and missing, the time left, and what nobody asks for."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+from transfer_atlas import atomic, estimate, plan, study
+from transfer_atlas.plan import Plan
+from transfer_atlas.settings import Settings
+from transfer_atlas.training.progress import duration
+from transfer_atlas.training.store import Store
+
+# A running job refreshes its beacon every few seconds; one this old belongs to a job that was killed.
+STALE_SECONDS = 120.0
+
+
+def _running(settings: Settings) -> list[dict[str, Any]]:
+    states = []
+    limit = max(STALE_SECONDS, 4 * settings.execution.progress_seconds)
+    for path in sorted((plan.RESULTS / "running").glob("*.json")):
+        try:
+            state = atomic.read_json(path)
+        except (OSError, ValueError):
+            continue  # it was replaced or removed just now
+        if time.time() - state["time"] < limit:
+            states.append(state)
+    return states
+
+
+def describe(settings: Settings, cores: int) -> list[str]:
+    """Lines that say how a study gets on."""
+    selected = plan.expand(settings)
+    done = study.Done(settings, selected)
+    running = _running(settings)
+    lines = [f"Study {settings.study}: {selected.runs} runs in {len(selected.cells)} cells, {done.runs} different ones"]
+    tables = sum(plan.cell_file(name).is_file() for name in selected.cells)
+    lines.append(f"done     {len(done.finished)} runs, {tables} cell tables")
+    lines.append(f"running  {len(running)} jobs")
+    lines += [
+        f"         {state['run']}  step {state['step']}/{state['steps']}, "
+        f"job {duration(state['job_seconds_left'])} left"
+        for state in running
+    ]
+    lines.append(f"missing  {len(done.waiting)} runs")
+    by_cell: dict[str, int] = {}
+    for cell, _ in done.waiting:
+        by_cell[cell.name] = by_cell.get(cell.name, 0) + 1
+    lines += [f"         {count:4d}  {name}" for name, count in sorted(by_cell.items())]
+    if done.waiting:
+        speed = estimate.measured_speed(settings, done.finished)
+        left = estimate.wall_seconds(settings, done.waiting, speed, cores)
+        basis = "measured here" if speed.measured else "a first guess"
+        lines.append(f"time     about {duration(left)} left on {cores} cores (speed {basis})")
+    return lines
+
+
+def _wanted_files(settings: Settings, selected: Plan) -> set[Path]:
+    return {plan.cell_file(name) for name in selected.cells} | {
+        plan.cell_file(name).with_suffix(".predictions.parquet") for name in selected.cells
+    }
+
+
+def orphans(settings: Settings) -> list[str]:
+    """Cell tables and stored runs that the settings do not ask for. They enter no table."""
+    selected = plan.expand(settings)
+    wanted = _wanted_files(settings, selected)
+    files = sorted(path for path in (plan.RESULTS / "cells").rglob("*.parquet") if path not in wanted)
+    done = study.Done(settings, selected)
+    runs = [digest for digest in Store(plan.STORE).digests() if digest not in done.digests]
+    lines = [f"{len(files)} cell files and {len(runs)} stored runs that the settings do not ask for"]
+    lines += [str(path) for path in files]
+    lines += [str(Store(plan.STORE).folder(digest)) for digest in runs]
+    return lines

@@ -1,0 +1,1 @@
+"""One file for each step that a rule calls: read files, call pure functions, write files."""

@@ -1,0 +1,39 @@
+"""From tables to figures."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from transfer_atlas.analysis import tables as table_files
+from transfer_atlas.errors import UserError
+from transfer_atlas.figures import costs, finetune_vs_extract, intermediate, layers_kept, style
+
+FIGURES = {
+    "finetune_vs_extract": finetune_vs_extract.draw,
+    "intermediate": intermediate.draw,
+    "layers_kept": layers_kept.draw,
+    "costs": costs.draw,
+}
+
+
+def run(tables: Path, figures: Sequence[str], labels: Mapping[str, str], output: Path) -> None:
+    """Draw each of `figures` from the tables in the folder `tables` as `output/<figure>.svg` and `.png`.
+
+    `labels` maps entry names to names to show. A figure whose runs were not asked for says so.
+
+    Raises:
+        UserError: for the name of a figure that there is not.
+    """
+    for name in figures:
+        if name not in FIGURES:
+            near = difflib.get_close_matches(name, FIGURES, n=1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            raise UserError(f"no figure is called {name}; there are {', '.join(FIGURES)}{hint}")
+    found = {name: table_files.read(tables / f"{name}.csv") for name in table_files.COLUMNS}
+    for name in figures:
+        figure = FIGURES[name](found, labels)
+        for kind in ("svg", "png"):
+            style.save(figure, output / f"{name}.{kind}")
+            print(f"{output / name}.{kind}", flush=True)

@@ -1,0 +1,23 @@
+"""Named random streams: every random choice comes from (seed, name), never from a global generator.
+
+The names in use: `subset` (which examples), `init` (new weights), `order` (of examples), `dropout`.
+Streams of different names are independent, so a change in one (a larger head, say) does not shift another.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+STREAMS = ("subset", "init", "order", "dropout")
+
+
+def stream_seed(seed: int, name: str) -> int:
+    """Return the 63-bit seed of stream `name` of run seed `seed`.
+
+    Raises:
+        ValueError: for a name that is no stream.
+    """
+    if name not in STREAMS:
+        raise ValueError(f"no random stream is called {name!r}; there are {', '.join(STREAMS)}")
+    digest = hashlib.sha256(f"{name}:{seed}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") >> 1

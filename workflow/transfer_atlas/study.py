@@ -1,0 +1,188 @@
+"""What the Snakefile asks for beyond the plan: goals, checks, and the words before the first and after the last job."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from transfer_atlas import atomic, estimate, plan
+from transfer_atlas.errors import UserError
+from transfer_atlas.identity import digest_of
+from transfer_atlas.plan import Cell, Plan, Run, Sources
+from transfer_atlas.settings import Settings, Task
+from transfer_atlas.tasks import description
+from transfer_atlas.training.progress import duration
+from transfer_atlas.training.store import Store
+
+TABLES = (
+    "runs.csv",
+    "scores.csv",
+    "finetune_vs_extract.csv",
+    "intermediate.csv",
+    "layers_kept.csv",
+    "costs.csv",
+    "overlap.csv",
+    "findings.json",
+    "findings.txt",
+)
+FIGURES = ("finetune_vs_extract", "intermediate", "layers_kept", "costs")
+
+_CATEGORY = {
+    "runs": "All runs",
+    "scores": "All runs",
+    "overlap": "Data",
+    "costs": "Costs",
+    "findings": "Findings",
+    "finetune_vs_extract": "Fine-tune or extract",
+    "intermediate": "Intermediate task",
+    "layers_kept": "Layers kept",
+}
+
+
+def in_report(path: Path) -> dict[str, Any]:
+    """Arguments of Snakemake's `report()` for a table or figure."""
+    kind = {".csv": "table", ".svg": "figure (svg)", ".png": "figure (png)"}.get(path.suffix, "text")
+    return {
+        "caption": f"../report/{path.stem}.rst",
+        "category": _CATEGORY[path.stem],
+        "labels": {"what": path.stem.replace("_", " "), "kind": kind},
+    }
+
+
+def labels(settings: Settings) -> dict[str, str]:
+    """Display labels of models and tasks that have one."""
+    entries: list[tuple[str, str]] = [(name, model.label) for name, model in settings.models.items()]
+    entries += [(name, task.label) for name, task in settings.tasks.items()]
+    return {name: label for name, label in entries if label}
+
+
+def analysis_settings(settings: Settings, selected: Plan) -> dict[str, Any]:
+    """Every setting that the tables depend on: the declared grid, main metrics and labels."""
+    return {
+        "cells": {name: [[run.depth, run.seed] for run in cell.runs] for name, cell in selected.cells.items()},
+        "metrics": {task: settings.tasks[task].main_metric for task in selected.tasks},
+        "labels": labels(settings),
+    }
+
+
+def compared_tasks(settings: Settings, selected: Plan) -> list[str]:
+    """Target and intermediate tasks in use: their texts are compared."""
+    used = set(selected.tasks)
+    for cell in selected.cells.values():
+        if cell.intermediate != plan.NONE:
+            used.add(settings.intermediates[cell.intermediate].task)
+    return sorted(used)
+
+
+def own_files(task: Task) -> list[str]:
+    """The files of a task without artifact, relative to the working folder; of a folder, every file in it."""
+    found: list[str] = []
+    for value in task.files.values():
+        for name in [value] if isinstance(value, str) else value:
+            path = Path(name)
+            found += sorted(str(p) for p in path.rglob("*") if p.is_file()) if path.is_dir() else [name]
+    return found
+
+
+def check_sizes(settings: Settings, selected: Plan) -> None:
+    """Stop before any job when a train size is larger than a prepared task's training split.
+
+    A task that has not been prepared yet has no known size; its first job then says so.
+    """
+    rows: dict[str, int | None] = {}
+    for task in compared_tasks(settings, selected):
+        try:
+            rows[task] = int(description.describe(plan.task_folder(task))["rows"]["train"])
+        except (OSError, KeyError, ValueError):
+            rows[task] = None
+    for cell in selected.cells.values():
+        known = rows.get(cell.task)
+        if isinstance(cell.size, int) and known is not None and cell.size > known:
+            raise UserError(
+                f"experiments: a train size of {cell.size} for {cell.task} is impossible: it has {known} training "
+                f"rows; use at most {known}, or all"
+            )
+
+
+def write_settings(settings: Settings) -> None:
+    """Write the resolved settings, which every step reads."""
+    atomic.write_json(plan.SETTINGS_FILE, settings.model_dump(mode="json"))
+
+
+def read_settings() -> Settings:
+    """The resolved settings of the latest call of Snakemake.
+
+    Raises:
+        UserError: There are none.
+    """
+    try:
+        return Settings.model_validate_json(plan.SETTINGS_FILE.read_text(encoding="utf-8"))
+    except OSError:
+        raise UserError(f"{plan.SETTINGS_FILE} not found; run snakemake here first") from None
+
+
+def sources() -> Sources:
+    """Digests of what lies below results/."""
+
+    def artifact(name: str) -> str:
+        return str(atomic.read_json(plan.artifact_folder(name) / "manifest.json")["digest"])
+
+    def data(task: str) -> str:
+        return description.data_digest(plan.task_folder(task))
+
+    return Sources(artifact, data)
+
+
+class Done:
+    """Which runs of a plan are in the store."""
+
+    def __init__(self, settings: Settings, selected: Plan):
+        self.finished: list[tuple[Cell, dict[str, Any]]] = []
+        self.waiting: list[tuple[Cell, Run]] = []
+        self.digests: set[str] = set()
+        store, known = Store(plan.STORE), sources()
+        for cell, run in plan.all_runs(settings, selected):
+            try:
+                digest = digest_of(plan.run_identity(settings, cell, run, known))
+            except (OSError, KeyError, ValueError):
+                self.waiting.append((cell, run))
+                continue
+            if digest in self.digests:
+                continue
+            self.digests.add(digest)
+            result = store.peek(digest)
+            if result is None:
+                self.waiting.append((cell, run))
+            else:
+                self.finished.append((cell, result))
+
+    @property
+    def runs(self) -> int:
+        """Different runs that the plan needs, as far as can be told."""
+        return len(self.finished) + len(self.waiting)
+
+
+def describe_plan(settings: Settings, selected: Plan, cores: int | None) -> str:
+    """What is ahead, in a few lines."""
+    done = Done(settings, selected)
+    speed = estimate.measured_speed(settings, done.finished)
+    seconds = estimate.wall_seconds(settings, done.waiting, speed, cores or 1)
+    basis = (
+        "at the speed of the runs in the store" if speed.measured else "a first guess; see `status` once runs finish"
+    )
+    left = f"about {duration(seconds)} on {cores or 1} cores, {basis}" if done.waiting else "nothing left to train"
+    return (
+        f"Study {settings.study}: {selected.runs} runs in {len(selected.cells)} cells; "
+        f"{len(done.waiting)} to train, {len(done.finished)} in the store\n"
+        f"Training: {left}\n"
+        "Progress: python -m transfer_atlas status; logs in results/logs/"
+    )
+
+
+def describe_results() -> str:
+    """Where the results are, and the findings."""
+    lines = ["Results: tables in results/tables/, figures in results/figures/; make report builds report.html"]
+    findings = plan.RESULTS / "tables" / "findings.txt"
+    if findings.is_file():
+        lines += ["Findings:", findings.read_text(encoding="utf-8").rstrip()]
+    return "\n".join(lines)

@@ -1,0 +1,1 @@
+"""Labelled data sets: readers, canonical form, splits, subsets, statistics, overlap."""

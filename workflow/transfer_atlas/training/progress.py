@@ -1,0 +1,79 @@
+"""Progress lines for a job's log: one every few seconds, no control characters."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import SupportsFloat
+
+from transfer_atlas import atomic
+
+
+def duration(seconds: float) -> str:
+    """`42 s`, `3 min 20 s` or `2 h 05 min`."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+class Progress:
+    """Says how a job of several runs gets on.
+
+    Args:
+        every: Seconds between two lines.
+        runs: How many runs the job trains.
+        beacon: A file that holds the latest state for `transfer_atlas status`, or None.
+    """
+
+    def __init__(self, every: float, runs: int, beacon: Path | None = None):
+        self.every = every
+        self.runs = runs
+        self.beacon = beacon
+        self.done = 0
+        self._title = ""
+        self._started = self._last = time.monotonic()
+        self._run_started = self._started
+        self._first_step = 0
+
+    def start_run(self, title: str, first_step: int = 0) -> None:
+        """A run begins, or goes on at `first_step`."""
+        self._title = title
+        self._run_started = time.monotonic()
+        self._first_step = first_step
+        again = f", goes on at step {first_step}" if first_step else ""
+        print(f"run {self.done + 1}/{self.runs}  {title}{again}", flush=True)
+
+    def step(self, step: int, total: int, loss: SupportsFloat, tokens: int) -> None:
+        """One update is done; prints at most one line in `every` seconds."""
+        now = time.monotonic()
+        if now - self._last < self.every:
+            return
+        self._last = now
+        spent = now - self._run_started
+        fresh = step - self._first_step
+        left = spent / max(fresh, 1) * (total - step)
+        # Runs of a cell are alike in size, so the rest is estimated from the average of those done.
+        per_run = (now - self._started) / (self.done + fresh / max(total, 1)) if self.done else spent + left
+        job_left = left + per_run * max(0, self.runs - self.done - 1)
+        print(
+            f"run {self.done + 1}/{self.runs}  {self._title}  step {step}/{total}  loss {float(loss):.4f}  "
+            f"{tokens / max(spent, 1e-9):,.0f} tokens/s  run {duration(left)} left, job {duration(job_left)} left",
+            flush=True,
+        )
+        if self.beacon is not None:
+            state = {"run": self._title, "step": step, "steps": total, "job_seconds_left": round(job_left, 1)}
+            atomic.write_text(self.beacon, json.dumps({**state, "time": time.time()}))
+
+    def close(self) -> None:
+        """The job is over: nothing of it is running any more."""
+        if self.beacon is not None:
+            self.beacon.unlink(missing_ok=True)
+
+    def finish_run(self, text: str) -> None:
+        """A run is complete."""
+        self.done += 1
+        print(f"run {self.done}/{self.runs}  {self._title}  {text}", flush=True)
