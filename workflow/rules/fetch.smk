@@ -4,8 +4,6 @@
 rule download:
     output:
         "results/artifacts/{artifact}/manifest.json",
-    params:
-        settings=lambda w: digest_of(SETTINGS.artifacts[w.artifact].model_dump(mode="json")),
     log:
         "results/logs/download/{artifact}.log",
     benchmark:
@@ -16,5 +14,7 @@ rule download:
         network=1,
         mem_mb=1000,
         runtime=60,
+    params:
+        settings=lambda w: digest_of(SETTINGS.artifacts[w.artifact].model_dump(mode="json")),
     shell:
         "{sys.executable} -m transfer_atlas download {wildcards.artifact} > {log} 2>&1"

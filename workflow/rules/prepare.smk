@@ -17,9 +17,6 @@ rule prepare_task:
         "results/tasks/{task}/validation.parquet",
         "results/tasks/{task}/test.parquet",
         "results/tasks/{task}/stats.json",
-    params:
-        settings=lambda w: digest_of(plan.preparation_settings(SETTINGS.tasks[w.task])),
-        code=code_digest("steps.prepare_task"),
     log:
         "results/logs/prepare_task/{task}.log",
     benchmark:
@@ -29,6 +26,9 @@ rule prepare_task:
     resources:
         mem_mb=2000,
         runtime=60,
+    params:
+        settings=lambda w: digest_of(plan.preparation_settings(SETTINGS.tasks[w.task])),
+        code=code_digest("steps.prepare_task"),
     shell:
         "{sys.executable} -m transfer_atlas prepare_task {wildcards.task} > {log} 2>&1"
 
@@ -39,9 +39,6 @@ rule compare_tasks:
         [file for task in study.compared_tasks(SETTINGS, PLAN) for file in task_files(task)],
     output:
         "results/tables/overlap.csv",
-    params:
-        tasks=study.compared_tasks(SETTINGS, PLAN),
-        code=code_digest("steps.compare_tasks"),
     log:
         "results/logs/compare_tasks.log",
     benchmark:
@@ -51,5 +48,8 @@ rule compare_tasks:
     resources:
         mem_mb=2000,
         runtime=60,
+    params:
+        tasks=study.compared_tasks(SETTINGS, PLAN),
+        code=code_digest("steps.compare_tasks"),
     shell:
         "{sys.executable} -m transfer_atlas compare_tasks > {log} 2>&1"

@@ -6,9 +6,6 @@ rule plot:
         [table for table in TABLES if table.suffix == ".csv"],
     output:
         [report(figure, **study.in_report(figure)) for figure in FIGURES],
-    params:
-        settings=digest_of(study.labels(SETTINGS)),
-        code=code_digest("steps.plot"),
     log:
         "results/logs/plot.log",
     benchmark:
@@ -18,5 +15,8 @@ rule plot:
     resources:
         mem_mb=2000,
         runtime=60,
+    params:
+        settings=digest_of(study.labels(SETTINGS)),
+        code=code_digest("steps.plot"),
     shell:
         "{sys.executable} -m transfer_atlas plot > {log} 2>&1"

@@ -13,23 +13,21 @@ rule extract_features:
             split=plan.SPLITS,
             kind=["", ".lengths"],
         ),
-    wildcard_constraints:
-        state=r"pretrained|[^/]+\.seed\d+",
-    params:
-        settings=lambda w: digest_of(
-            plan.representation_settings(SETTINGS, state_of(w), w.pooling)
-        ),
-        code=code_digest("steps.extract_features"),
     log:
         "results/logs/extract_features/{model}/{state}/{task}/{pooling}.log",
     benchmark:
         "results/benchmarks/extract_features/{model}/{state}/{task}/{pooling}.tsv"
+    wildcard_constraints:
+        state=r"pretrained|[^/]+\.seed\d+",
+    priority: 80
     conda:
         "../../envs/environment.yaml"
-    priority: 80
     resources:
         mem_mb=3000,
         runtime=240,
+    params:
+        settings=lambda w: digest_of(plan.representation_settings(SETTINGS, state_of(w), w.pooling)),
+        code=code_digest("steps.extract_features"),
     shell:
         "{sys.executable} -m transfer_atlas extract_features {wildcards.model} {wildcards.state}"
         " {wildcards.task} {wildcards.pooling} > {log} 2>&1"

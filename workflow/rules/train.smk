@@ -10,21 +10,21 @@ rule train_intermediate:
     output:
         weights="results/intermediate/{model}/{intermediate}/{task}/seed{seed}/model.safetensors",
         run="results/intermediate/{model}/{intermediate}/{task}/seed{seed}/run.json",
+    log:
+        "results/logs/train_intermediate/{model}/{intermediate}/{task}/seed{seed}.log",
+    benchmark:
+        "results/benchmarks/train_intermediate/{model}/{intermediate}/{task}/seed{seed}.tsv"
+    priority: 100
+    conda:
+        "../../envs/environment.yaml"
+    resources:
+        mem_mb=4000,
+        runtime=720,
     params:
         settings=lambda w: digest_of(
             plan.cell_settings(SETTINGS, plan.cell_before(SETTINGS, state_of(w)))
         ),
         code=code_digest("steps.train_intermediate"),
-    log:
-        "results/logs/train_intermediate/{model}/{intermediate}/{task}/seed{seed}.log",
-    benchmark:
-        "results/benchmarks/train_intermediate/{model}/{intermediate}/{task}/seed{seed}.tsv"
-    conda:
-        "../../envs/environment.yaml"
-    priority: 100
-    resources:
-        mem_mb=4000,
-        runtime=720,
     shell:
         "{sys.executable} -m transfer_atlas train_intermediate {wildcards.model} {wildcards.intermediate}"
         " {wildcards.task} {wildcards.seed} > {log} 2>&1"
@@ -35,28 +35,26 @@ rule finetune:
         model=lambda w: model_files(w.model),
         task=lambda w: task_files(w.task),
         states=lambda w: [
-            file
-            for state in plan.states_of(SETTINGS, cell_of(w))
-            for file in state_weights(state)
+            file for state in plan.states_of(SETTINGS, cell_of(w)) for file in state_weights(state)
         ],
     output:
         "results/cells/{model}/{intermediate}/{task}/{recipe}/none/n{size}.parquet",
         "results/cells/{model}/{intermediate}/{task}/{recipe}/none/n{size}.predictions.parquet",
-    wildcard_constraints:
-        recipe=names(recipes_with("finetune")),
-    params:
-        settings=lambda w: digest_of(plan.cell_settings(SETTINGS, cell_of(w))),
-        code=code_digest("steps.train"),
     log:
         "results/logs/finetune/{model}/{intermediate}/{task}/{recipe}/n{size}.log",
     benchmark:
         "results/benchmarks/finetune/{model}/{intermediate}/{task}/{recipe}/n{size}.tsv"
+    wildcard_constraints:
+        recipe=names(recipes_with("finetune")),
+    priority: 20
     conda:
         "../../envs/environment.yaml"
-    priority: 20
     resources:
         mem_mb=4000,
         runtime=720,
+    params:
+        settings=lambda w: digest_of(plan.cell_settings(SETTINGS, cell_of(w))),
+        code=code_digest("steps.train"),
     shell:
         "{sys.executable} -m transfer_atlas train {wildcards.model}/{wildcards.intermediate}/{wildcards.task}"
         "/{wildcards.recipe}/none/n{wildcards.size} > {log} 2>&1"
@@ -70,22 +68,22 @@ rule ablate_layers:
     output:
         "results/cells/{model}/none/{task}/{recipe}/{surgery}/n{size}.parquet",
         "results/cells/{model}/none/{task}/{recipe}/{surgery}/n{size}.predictions.parquet",
-    wildcard_constraints:
-        recipe=names(recipes_with("finetune")),
-        surgery=names(SETTINGS.surgeries),
-    params:
-        settings=lambda w: digest_of(plan.cell_settings(SETTINGS, cell_of(w))),
-        code=code_digest("steps.train"),
     log:
         "results/logs/ablate_layers/{model}/{task}/{recipe}/{surgery}/n{size}.log",
     benchmark:
         "results/benchmarks/ablate_layers/{model}/{task}/{recipe}/{surgery}/n{size}.tsv"
+    wildcard_constraints:
+        recipe=names(recipes_with("finetune")),
+        surgery=names(SETTINGS.surgeries),
+    priority: 50
     conda:
         "../../envs/environment.yaml"
-    priority: 50
     resources:
         mem_mb=4000,
         runtime=1440,
+    params:
+        settings=lambda w: digest_of(plan.cell_settings(SETTINGS, cell_of(w))),
+        code=code_digest("steps.train"),
     shell:
         "{sys.executable} -m transfer_atlas train {wildcards.model}/none/{wildcards.task}"
         "/{wildcards.recipe}/{wildcards.surgery}/n{wildcards.size} > {log} 2>&1"
@@ -98,20 +96,20 @@ rule train_heads:
     output:
         "results/cells/{model}/{intermediate}/{task}/{recipe}/none/n{size}.parquet",
         "results/cells/{model}/{intermediate}/{task}/{recipe}/none/n{size}.predictions.parquet",
-    wildcard_constraints:
-        recipe=names(recipes_with("extract")),
-    params:
-        settings=lambda w: digest_of(plan.cell_settings(SETTINGS, cell_of(w))),
-        code=code_digest("steps.train_heads"),
     log:
         "results/logs/train_heads/{model}/{intermediate}/{task}/{recipe}/n{size}.log",
     benchmark:
         "results/benchmarks/train_heads/{model}/{intermediate}/{task}/{recipe}/n{size}.tsv"
+    wildcard_constraints:
+        recipe=names(recipes_with("extract")),
     conda:
         "../../envs/environment.yaml"
     resources:
         mem_mb=3000,
         runtime=240,
+    params:
+        settings=lambda w: digest_of(plan.cell_settings(SETTINGS, cell_of(w))),
+        code=code_digest("steps.train_heads"),
     shell:
         "{sys.executable} -m transfer_atlas train_heads {wildcards.model}/{wildcards.intermediate}"
         "/{wildcards.task}/{wildcards.recipe}/none/n{wildcards.size} > {log} 2>&1"

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import os
 from argparse import Namespace
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from transfer_atlas import estimate, plan, problems, study
 from transfer_atlas.errors import UserError
 from transfer_atlas.plan import Cell, State
 from transfer_atlas.settings import Settings
+
+if TYPE_CHECKING:
+    from transfer_atlas.training.cell import Job
 
 LOCK = Path("artifacts.lock")
 
@@ -99,7 +104,7 @@ def compare_tasks(arguments: Namespace) -> None:
     step.run({task: plan.task_folder(task) for task in tasks}, plan.RESULTS / "tables" / "overlap.csv")
 
 
-def _train_job(settings: Settings, cell: Cell):  # type: ignore[no-untyped-def]
+def _train_job(settings: Settings, cell: Cell) -> Job:
     from transfer_atlas.training.cell import Job
     from transfer_atlas.training.store import Store
 
@@ -146,7 +151,9 @@ def aggregate(arguments: Namespace) -> None:
 
     settings = study.read_settings()
     cells = plan.expand(settings).cells
-    declared = {plan.cell_file(name): [(run.depth, run.seed) for run in cell.runs] for name, cell in cells.items()}
+    declared: dict[Path, Sequence[tuple[int | None, int]]] = {
+        plan.cell_file(name): [(run.depth, run.seed) for run in cell.runs] for name, cell in cells.items()
+    }
     step.run(declared, settings.tasks, study.labels(settings), plan.RESULTS / "tables")
 
 

@@ -159,6 +159,12 @@ def states_of(settings: Settings, cell: Cell) -> list[State]:
     return sorted({state_of(settings, cell, run.seed) for run in cell.runs}, key=lambda state: state.name)
 
 
+def title_of(cell: Cell, run: Run) -> str:
+    """How logs name a run."""
+    depth = "" if run.depth is None else f" keep={run.depth}"
+    return f"{cell.name}{depth} seed={run.seed}"
+
+
 # --- places ------------------------------------------------------------------------------------------------
 
 
@@ -210,6 +216,11 @@ def model_settings(settings: Settings, model: str) -> dict[str, Any]:
     return settings.models[model].model_dump(mode="json", include={"artifact", "folder", "layers"})
 
 
+def _shown_apart(entry: Recipe | Surgery | Intermediate) -> dict[str, Any]:
+    """All settings of an entry but the label, which only tables and figures show."""
+    return entry.model_dump(mode="json", exclude={"label"})
+
+
 def _task_settings(task: Task, recipe: Recipe) -> dict[str, Any]:
     selects = {"metric": task.main_metric} if recipe.select == "best" else {}
     return {"type": task.type, "max_length": task.max_length, **selects}
@@ -221,8 +232,8 @@ def _intermediate_settings(settings: Settings, name: str) -> dict[str, Any] | No
     entry = settings.intermediates[name]
     recipe = settings.recipes[entry.recipe]
     return {
-        **entry.model_dump(mode="json"),
-        "recipe": recipe.model_dump(mode="json"),
+        **_shown_apart(entry),
+        "recipe": _shown_apart(recipe),
         "task_settings": _task_settings(settings.tasks[entry.task], recipe),
     }
 
@@ -236,8 +247,8 @@ def cell_settings(settings: Settings, cell: Cell) -> dict[str, Any]:
         "runs": [[run.depth, run.seed] for run in cell.runs],
         "model": model_settings(settings, cell.model),
         "task": _task_settings(settings.tasks[cell.task], recipe),
-        "recipe": recipe.model_dump(mode="json"),
-        "surgery": surgery_of(settings, cell.surgery).model_dump(mode="json"),
+        "recipe": _shown_apart(recipe),
+        "surgery": _shown_apart(surgery_of(settings, cell.surgery)),
         "intermediate": _intermediate_settings(settings, cell.intermediate),
     }
 
@@ -287,8 +298,8 @@ def run_identity(settings: Settings, cell: Cell, run: Run, sources: Sources) -> 
     return {
         "settings": {
             "task": _task_settings(settings.tasks[cell.task], recipe),
-            "recipe": recipe.model_dump(mode="json"),
-            "surgery": {**surgery.model_dump(mode="json"), "keep": run.depth} if operated else None,
+            "recipe": _shown_apart(recipe),
+            "surgery": {**_shown_apart(surgery), "keep": run.depth} if operated else None,
             "size": cell.size,
             "seed": run.seed,
         },

@@ -282,6 +282,8 @@ class Recipe(Strict):
     """Score the last weights, or those of the epoch with the best main metric on validation."""
     precision: Literal["auto", "bfloat16", "float32"] = "auto"
     """Arithmetic of matrix products; weights stay float32. `auto`: bfloat16 where the processor has it."""
+    label: str = ""
+    """Name shown in tables and figures; the entry's name when empty."""
 
 
 class Surgery(Strict):
@@ -297,6 +299,8 @@ class Surgery(Strict):
     """Biases of the linear maps in reinitialised layers: keep the pretrained values, or set to 0."""
     layer_norm: Literal["keep", "reset"] = "reset"
     """LayerNorm in reinitialised layers: keep, or set to gain 1 and bias 0."""
+    label: str = ""
+    """Name shown in tables and figures; the entry's name when empty."""
 
 
 class Intermediate(Strict):
@@ -311,6 +315,8 @@ class Intermediate(Strict):
     """Train examples of the intermediate task."""
     seed: SeedChoice = "paired"
     """`paired`: each target seed has an intermediate training of its own, so its variance is in the interval."""
+    label: str = ""
+    """Name shown in tables and figures; the entry's name when empty."""
 
 
 class Experiment(Strict):

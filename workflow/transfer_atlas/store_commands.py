@@ -48,15 +48,13 @@ def _selected(store: Store, asked: dict[str, tuple[Cell, Run]], arguments: Names
     return chosen
 
 
+def _name(asked: tuple[Cell, Run] | None) -> str:
+    return "not asked for by the current settings" if asked is None else plan.title_of(*asked)
+
+
 def _line(digest: str, result: dict[str, Any] | None, asked: tuple[Cell, Run] | None) -> str:
-    if asked is None:
-        name = "not asked for by the current settings"
-    else:
-        cell, run = asked
-        depth = "" if run.depth is None else f" keep={run.depth}"
-        name = f"{cell.name}{depth} seed={run.seed}"
     state = "unfinished" if result is None else f"{result['facts']['seconds']:.1f} s"
-    return f"{digest[:12]}  {state:>10}  {name}"
+    return f"{digest[:12]}  {state:>10}  {_name(asked)}"
 
 
 def run(settings: Settings, arguments: Namespace) -> None:
@@ -95,9 +93,7 @@ def _verify(
         digest = again[position]
         same = _same_again(settings, store, digest, *asked[digest])
         differing += not same
-        print(
-            f"{digest[:12]} recomputed: {'equal' if same else 'DIFFERENT'}  {_line(digest, None, asked[digest])[26:]}"
-        )
+        print(f"{digest[:12]} recomputed: {'equal' if same else 'DIFFERENT'}  {_name(asked[digest])}")
     if bad or differing:
         raise UserError(f"{plan.STORE}: {len(bad)} damaged and {differing} different runs; `store clear` forgets them")
 

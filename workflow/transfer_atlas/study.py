@@ -50,10 +50,9 @@ def in_report(path: Path) -> dict[str, Any]:
 
 
 def labels(settings: Settings) -> dict[str, str]:
-    """Display labels of models and tasks that have one."""
-    entries: list[tuple[str, str]] = [(name, model.label) for name, model in settings.models.items()]
-    entries += [(name, task.label) for name, task in settings.tasks.items()]
-    return {name: label for name, label in entries if label}
+    """Display labels of entries that have one."""
+    groups = (settings.models, settings.tasks, settings.recipes, settings.intermediates, settings.surgeries)
+    return {name: entry.label for group in groups for name, entry in group.items() if entry.label}
 
 
 def analysis_settings(settings: Settings, selected: Plan) -> dict[str, Any]:
@@ -167,9 +166,7 @@ def describe_plan(settings: Settings, selected: Plan, cores: int | None) -> str:
     done = Done(settings, selected)
     speed = estimate.measured_speed(settings, done.finished)
     seconds = estimate.wall_seconds(settings, done.waiting, speed, cores or 1)
-    basis = (
-        "at the speed of the runs in the store" if speed.measured else "a first guess; see `status` once runs finish"
-    )
+    basis = "at the speed of finished runs" if speed.measured else "a first guess; `status` knows more once runs finish"
     left = f"about {duration(seconds)} on {cores or 1} cores, {basis}" if done.waiting else "nothing left to train"
     return (
         f"Study {settings.study}: {selected.runs} runs in {len(selected.cells)} cells; "

@@ -237,12 +237,12 @@ def _layers(table: pd.DataFrame, labels: Mapping[str, str]) -> list[Layers]:
     keys = ["model", "intermediate", "task", "recipe", "surgery"]
     found: list[Layers] = []
     for _, curves in table.groupby(keys, sort=False):
-        sizes = sorted(set(curves["n_train"]))
+        curves = curves.drop_duplicates(["n_train", "depth"])
+        # Without the runs that keep none there is no gain to speak of.
+        sizes = sorted(set(curves[curves["depth"] == 0]["n_train"]) & set(curves[curves["depth"] > 0]["n_train"]))
         # Largest first; where only one size was run it is told once.
-        for n_train in dict.fromkeys([sizes[-1], sizes[0]]):
-            curve = curves[curves["n_train"] == n_train].drop_duplicates("depth").sort_values("depth")
-            if 0 not in set(curve["depth"]) or len(curve) < 2:
-                continue
+        for n_train in dict.fromkeys([*sizes[-1:], *sizes[:1]]):
+            curve = curves[curves["n_train"] == n_train].sort_values("depth")
             scratch, *_, row = curve.to_dict("records")
             most = int(row["depth"])
             where = _where(row, table, ["model", "intermediate", "recipe", "surgery"], labels)

@@ -121,7 +121,6 @@ def _fetch_anew(name: str, artifact: Artifact, folder: Path, lock: Path) -> None
         manifest = describe(name, artifact, sha256, files)
         # From here on no manifest says that the files are complete, until the new one does.
         (folder / MANIFEST).unlink(missing_ok=True)
-        (folder / RECORD).unlink(missing_ok=True)
         if (folder / "files").exists():
             (folder / "files").rename(Path(scratch, "replaced"))
         files.rename(folder / "files")

@@ -57,7 +57,7 @@ def draw(tables: Mapping[str, pd.DataFrame], labels: Mapping[str, str]) -> Figur
                     markerfacecolor="white" if alone else colour,
                 )
                 handles[style.show(row["recipe"], labels)] = handle
-        axes.axvline(0, color="0.3", linewidth=1)
+        axes.axvline(0, color="0.3", linewidth=1, zorder=1)
         axes.grid(visible=True, axis="x")
         axes.grid(visible=False, axis="y")
         axes.set_yticks(range(len(groups)), names)

@@ -36,9 +36,14 @@ class StreamDropout(nn.Module):
         self.p = p
         self.generator: torch.Generator | None = None
 
+    @property
+    def active(self) -> bool:
+        """Whether it drops anything now."""
+        return self.training and self.p > 0.0
+
     def forward(self, values: Tensor) -> Tensor:
         """Zero elements with probability p and scale the others by 1 / (1 - p)."""
-        if not self.training or self.p == 0.0:
+        if not self.active:
             return values
         if self.generator is None:
             raise RuntimeError("dropout has no random stream: call `give_stream` before training")

@@ -18,60 +18,123 @@ from transfer_atlas.models.dropout import StreamDropout
 PACKED = "packed"
 
 
+# Texts that share a padded view. Batches are sorted by length, so a group pads little; smaller groups pad less but
+# cost more calls.
+GROUP = 8
+
+
 @dataclass(frozen=True)
-class Packing:
-    """Where the tokens of each text lie in a packed row.
+class Padding:
+    """How n tokens of B texts, the longest of L tokens, lie in a padded [B, L] view.
 
     Attributes:
-        slots: [T] index of each token in the flattened [B, L] padded view, L being the longest text.
-        token_of_slot: [B * L] index of the token in each slot; 0 for empty slots.
-        empty: [B, 1, 1, L] true at slots without a token, or None when all texts are equally long.
-        lengths: [B] tokens per text.
+        slots: [n] index of each token in the flattened view.
+        token_of_slot: [B * L] index of the token in each slot, 0 for empty slots.
+        filled: [B, 1, 1, L] true at slots that hold a token.
     """
 
     slots: Tensor
     token_of_slot: Tensor
-    empty: Tensor | None
-    lengths: Tensor
+    filled: Tensor
+
+
+@dataclass(frozen=True)
+class Group:
+    """Neighbouring texts of a packed row that attend in one padded view.
+
+    Attributes:
+        first, last: The group's tokens are [first, last) of the row.
+        texts, longest: Number of texts B and tokens L of the longest.
+        padding: None when the texts are equally long.
+    """
+
+    first: int
+    last: int
+    texts: int
+    longest: int
+    padding: Padding | None
 
     @staticmethod
-    def of(lengths: Tensor) -> Packing:
-        """Return the packing of texts with these lengths ([B], int64)."""
-        batch, longest = len(lengths), int(lengths.max())
-        filled = torch.arange(longest, device=lengths.device)[None, :] < lengths[:, None]
+    def of(first: int, lengths: list[int], device: torch.device) -> Group:
+        """The group of texts with these lengths whose tokens begin at `first`."""
+        texts, longest, tokens = len(lengths), max(lengths), sum(lengths)
+        if texts * longest == tokens:
+            return Group(first, first + tokens, texts, longest, None)
+        filled = torch.arange(longest)[None, :] < torch.tensor(lengths)[:, None]
         slots = filled.flatten().nonzero().squeeze(1)
-        token_of_slot = torch.zeros(batch * longest, dtype=torch.int64, device=lengths.device)
-        token_of_slot[slots] = torch.arange(len(slots), device=lengths.device)
-        empty = None if bool(filled.all()) else ~filled[:, None, None, :]
-        return Packing(slots, token_of_slot, empty, lengths)
+        token_of_slot = torch.zeros(filled.numel(), dtype=torch.int64)
+        token_of_slot[slots] = torch.arange(tokens)
+        padding = Padding(slots.to(device), token_of_slot.to(device), filled[:, None, None, :].to(device))
+        return Group(first, first + tokens, texts, longest, padding)
+
+
+@dataclass(frozen=True)
+class Packing:
+    """Where the tokens of each text lie in a packed row: [B] token counts, and the groups that attend together."""
+
+    lengths: Tensor
+    groups: list[Group]
+
+    @staticmethod
+    def of(lengths: Tensor, device: torch.device) -> Packing:
+        """The packing of texts with these lengths ([B], int64, on the CPU)."""
+        groups, first = [], 0
+        for part in lengths.split(GROUP):
+            group = Group.of(first, part.tolist(), device)
+            groups.append(group)
+            first = group.last
+        return Packing(lengths.to(device), groups)
 
 
 class _Pad(torch.autograd.Function):
     """[T, ...] -> [B * L, ...]. Each token has one slot, so the gradient is a plain selection, not a scatter-add."""
 
     @staticmethod
-    def forward(ctx: Any, tokens: Tensor, packing: Packing) -> Tensor:
-        ctx.packing = packing
-        return tokens.index_select(0, packing.token_of_slot)
+    def forward(ctx: Any, tokens: Tensor, padding: Padding) -> Tensor:
+        ctx.padding = padding
+        return tokens.index_select(0, padding.token_of_slot)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        return gradients[0].index_select(0, ctx.packing.slots), None
+        return gradients[0].index_select(0, ctx.padding.slots), None
 
 
 class _Unpad(torch.autograd.Function):
     """[B * L, ...] -> [T, ...], the inverse of `_Pad`; empty slots get no gradient."""
 
     @staticmethod
-    def forward(ctx: Any, slots: Tensor, packing: Packing) -> Tensor:
-        ctx.packing, ctx.shape = packing, slots.shape
-        return slots.index_select(0, packing.slots)
+    def forward(ctx: Any, slots: Tensor, padding: Padding) -> Tensor:
+        ctx.padding, ctx.shape = padding, slots.shape
+        return slots.index_select(0, padding.slots)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        if ctx.packing.empty is None:
-            return gradients[0], None
-        return gradients[0].new_zeros(ctx.shape).index_copy_(0, ctx.packing.slots, gradients[0]), None
+        return gradients[0].new_zeros(ctx.shape).index_copy_(0, ctx.padding.slots, gradients[0]), None
+
+
+def _attend(states: list[Tensor], group: Group, scale: float, dropout: nn.Module | None) -> Tensor:
+    """Attention of one group: query, key and value [n, heads, d] to [n, heads, d]."""
+    heads, size = states[0].shape[1:]
+    padding = group.padding
+
+    def padded(tokens: Tensor) -> Tensor:
+        slots: Tensor = tokens if padding is None else _Pad.apply(tokens.reshape(-1, heads * size), padding)
+        return slots.reshape(group.texts, group.longest, heads, size).transpose(1, 2)
+
+    query, key, value = map(padded, states)
+    if dropout is None:
+        mask = None if padding is None else padding.filled
+        mixed = nn.functional.scaled_dot_product_attention(query, key, value, attn_mask=mask, scale=scale)
+    else:
+        scores = torch.matmul(query * scale, key.transpose(2, 3))
+        if padding is not None:
+            scores = scores.masked_fill(~padding.filled, float("-inf"))
+        # In float32: exact, and on a CPU faster than the bfloat16 kernel.
+        weights = dropout(torch.softmax(scores.float(), dim=-1).to(value.dtype))
+        mixed = torch.matmul(weights, value)
+    slots = mixed.transpose(1, 2).reshape(-1, heads * size)
+    attended: Tensor = slots if padding is None else _Unpad.apply(slots, padding)
+    return attended.view(-1, heads, size)
 
 
 def packed_attention(
@@ -90,25 +153,15 @@ def packed_attention(
     Shapes: query, key, value [1, heads, T, d] in; [1, T, heads, d] out. The result for the real tokens equals padded
     attention with a mask over the padding.
     """
-    batch = len(packing.lengths)
-    heads, size = query.shape[1], query.shape[3]
-    scale = size**-0.5 if scaling is None else scaling
-
-    def padded(states: Tensor) -> Tensor:
-        slots: Tensor = _Pad.apply(states[0].transpose(0, 1).reshape(-1, heads * size), packing)  # type: ignore[no-untyped-call]
-        return slots.view(batch, -1, heads, size).transpose(1, 2)
-
-    scores = torch.matmul(padded(query * scale), padded(key).transpose(2, 3))
-    if packing.empty is not None:
-        scores = scores.masked_fill(packing.empty, float("-inf"))
-    # In float32: exact, and on a CPU faster than the bfloat16 kernel.
-    weights = torch.softmax(scores.float(), dim=-1).to(value.dtype)
+    scale = query.shape[3] ** -0.5 if scaling is None else scaling
     dropout = getattr(module, "dropout", None)
-    if isinstance(dropout, StreamDropout):
-        weights = dropout(weights)
-    mixed = torch.matmul(weights, padded(value)).transpose(1, 2).reshape(-1, heads * size)
-    tokens: Tensor = _Unpad.apply(mixed, packing)  # type: ignore[no-untyped-call]
-    return tokens.view(1, -1, heads, size), None
+    active = dropout if isinstance(dropout, StreamDropout) and dropout.active else None
+    tokens = [tensor[0].transpose(0, 1) for tensor in (query, key, value)]
+    mixed = [
+        _attend([states[group.first : group.last] for states in tokens], group, scale, active)
+        for group in packing.groups
+    ]
+    return torch.cat(mixed)[None], None
 
 
 def _no_mask(*_: Any, **__: Any) -> None:

@@ -9,9 +9,9 @@ import torch
 from torch import nn
 
 from transfer_atlas.models.classifier import encode, pool
-from transfer_atlas.training.examples import TokenisedExamples
 from transfer_atlas.training.loop import EVALUATION_BATCH, autocast
 from transfer_atlas.training.progress import duration
+from transfer_atlas.training.token_examples import TokenisedExamples
 
 
 @torch.no_grad()

@@ -13,8 +13,8 @@ from transfer_atlas.settings import Settings
 from transfer_atlas.steps.train import WEIGHTS
 from transfer_atlas.tasks.storage import read_split
 from transfer_atlas.training import device
-from transfer_atlas.training.examples import tokenise
 from transfer_atlas.training.finetuning import load_encoder_weights
+from transfer_atlas.training.token_examples import tokenise
 
 
 def run(settings: Settings, state: State, pooling: str, folder: Path) -> None:

@@ -34,12 +34,6 @@ class Job:
     beacon: Path | None = None
 
 
-def title_of(cell: Cell, run: Run) -> str:
-    """How logs name a run."""
-    depth = "" if run.depth is None else f" keep={run.depth}"
-    return f"{cell.name}{depth} seed={run.seed}"
-
-
 def _save(job: Job, digest: str, identity: dict[str, Any], trained: Trained, peak_mb: float) -> dict[str, Any]:
     folder = job.store.folder(digest)
     write_predictions(folder / PREDICTIONS, trained.splits)
@@ -96,14 +90,14 @@ def run_all(job: Job, train_one: TrainOne) -> list[dict[str, Any]]:
 
     def keeper_factory(run: Run) -> Callable[[str, Path], Keeper]:
         every = job.settings.execution.checkpoint_seconds
-        return lambda digest, path: Keeper(path, digest, title_of(job.cell, run), progress, every, stop)
+        return lambda digest, path: Keeper(path, digest, plan.title_of(job.cell, run), progress, every, stop)
 
     results = []
     for run in job.cell.runs:
         before = progress.done
         results.append(finish_run(job, run, train_one, keeper_factory(run)))
         if progress.done == before:
-            progress.start_run(title_of(job.cell, run))
+            progress.start_run(plan.title_of(job.cell, run))
             progress.finish_run("taken from the store")
     progress.close()
     return results

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -23,11 +23,11 @@ from transfer_atlas.streams import stream_seed
 from transfer_atlas.tasks.examples import Examples
 from transfer_atlas.tasks.subsets import nested_subset
 from transfer_atlas.training import device, schedule
-from transfer_atlas.training.examples import TokenisedExamples, tokenise
 from transfer_atlas.training.loop import Observer, fit, predict
 from transfer_atlas.training.metrics import scores
 from transfer_atlas.training.outcome import Scored, Trained, cpu_weights
-from transfer_atlas.training.targets import Scaling, outputs_of
+from transfer_atlas.training.targets import Scaling, outputs_of, scaled, unscaled
+from transfer_atlas.training.token_examples import TokenisedExamples, tokenise
 
 _ENCODER = "encoder."
 
@@ -117,7 +117,7 @@ def finetune(
     def evaluate(split: str, steps: int) -> np.ndarray:
         """Predictions after `steps` updates, with the whole vocabulary back in place."""
         with vocabulary.restored(encoder, full, schedule.unused_decay(recipe, steps, total)):
-            return scaling.undo(predict(model, data.tokenised[split], where, precision))
+            return unscaled(predict(model, data.tokenised[split], where, precision), scaling)
 
     def validate(steps: int) -> float:
         outputs = evaluate("validation", steps)
@@ -125,7 +125,7 @@ def finetune(
 
     fitted = fit(
         model,
-        scaling.apply(train.with_ids(full.lookup())),
+        replace(train.with_ids(full.lookup()), targets=scaled(train.targets, scaling)),
         recipe,
         run.seed,
         device=where,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -16,11 +16,11 @@ from transfer_atlas.streams import stream_seed
 from transfer_atlas.tasks.examples import Examples
 from transfer_atlas.tasks.subsets import nested_subset
 from transfer_atlas.training import device
-from transfer_atlas.training.examples import FeatureExamples
+from transfer_atlas.training.feature_examples import FeatureExamples
 from transfer_atlas.training.loop import Observer, fit, predict
 from transfer_atlas.training.metrics import scores
 from transfer_atlas.training.outcome import Scored, Trained
-from transfer_atlas.training.targets import Scaling, outputs_of
+from transfer_atlas.training.targets import Scaling, outputs_of, scaled, unscaled
 
 
 @dataclass(frozen=True)
@@ -69,14 +69,14 @@ def train_head(
 
     def evaluate(split: str) -> np.ndarray:
         examples = _features(data, split, np.arange(len(data.splits[split])), layer)
-        return scaling.undo(predict(head, examples, where, precision))
+        return unscaled(predict(head, examples, where, precision), scaling)
 
     def validate(steps: int) -> float:
         return scores(data.task.type, evaluate("validation"), data.splits["validation"].labels)[data.task.main_metric]
 
     fitted = fit(
         head,
-        scaling.apply(train),
+        replace(train, targets=scaled(train.targets, scaling)),
         recipe,
         run.seed,
         device=where,

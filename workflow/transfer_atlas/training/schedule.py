@@ -17,7 +17,7 @@ def total_steps(n_examples: int, recipe: Recipe) -> int:
 
 
 def factor(step: int, total: int, warmup: float, shape: str) -> float:
-    """Factor on the peak rate at update `step` (0-based) of `total`: rises over the warm-up share, then decays or stays.
+    """Factor on the peak rate at update `step` (0-based) of `total`: rises in the warm-up, then decays or stays.
 
     `linear` reaches 0 just after the last update, as `get_linear_schedule_with_warmup` of transformers does.
     """

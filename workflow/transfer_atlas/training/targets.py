@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TypeVar
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
-
-from transfer_atlas.training.examples import FeatureExamples, TokenisedExamples
-
-E = TypeVar("E", TokenisedExamples, FeatureExamples)
 
 
 def outputs_of(task_type: str, classes: int) -> int:
@@ -21,28 +16,25 @@ def outputs_of(task_type: str, classes: int) -> int:
 
 @dataclass(frozen=True)
 class Scaling:
-    """Standardises regression targets by the training subset, so that a new head starts near the mean.
-
-    For classes it does nothing.
-    """
+    """Standardises regression targets by the training subset, so that a new head starts near the mean."""
 
     mean: float
     deviation: float
 
     @staticmethod
-    def of(targets: Tensor) -> Scaling:
-        """Scaling for these training targets ([N])."""
+    def of(targets: Tensor) -> Scaling | None:
+        """Scaling for these training targets ([N]); None for classes, which need none."""
         if targets.dtype == torch.int64:
-            return Scaling(0.0, 1.0)
+            return None
         deviation = float(targets.double().std(correction=0))
         return Scaling(float(targets.double().mean()), deviation if deviation > 0 else 1.0)
 
-    def apply(self, examples: E) -> E:
-        """The same examples with scaled targets."""
-        if examples.targets.dtype == torch.int64:
-            return examples
-        return replace(examples, targets=(examples.targets - self.mean) / self.deviation)
 
-    def undo(self, outputs: np.ndarray) -> np.ndarray:
-        """Predictions on the original scale."""
-        return outputs * np.float32(self.deviation) + np.float32(self.mean) if self != Scaling(0.0, 1.0) else outputs
+def scaled(targets: Tensor, scaling: Scaling | None) -> Tensor:
+    """Targets on the scale of training."""
+    return targets if scaling is None else (targets - scaling.mean) / scaling.deviation
+
+
+def unscaled(outputs: np.ndarray, scaling: Scaling | None) -> np.ndarray:
+    """Predictions on the original scale."""
+    return outputs if scaling is None else outputs * np.float32(scaling.deviation) + np.float32(scaling.mean)

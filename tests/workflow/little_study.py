@@ -1,0 +1,395 @@
+"""A study small enough to be run for real many times: a random encoder, made-up texts, a folder to run them in."""
+
+from __future__ import annotations
+
+import copy
+import csv
+import os
+import random
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+BIN = Path(sys.executable).parent
+
+GOOD = ["bright", "lovely", "superb", "charming", "graceful", "witty", "warm", "fresh", "tender", "moving"]
+BAD = ["dull", "clumsy", "tedious", "stale", "awful", "noisy", "bland", "shallow", "limp", "grim"]
+PLAIN = [
+    "the",
+    "a",
+    "film",
+    "plot",
+    "scene",
+    "actor",
+    "story",
+    "ending",
+    "camera",
+    "music",
+    "script",
+    "year",
+    "town",
+    "river",
+    "house",
+    "garden",
+    "letter",
+    "window",
+    "table",
+    "bread",
+    "road",
+    "winter",
+    "morning",
+    "sister",
+    "friend",
+    "doctor",
+    "sailor",
+    "teacher",
+    "horse",
+    "engine",
+    "market",
+    "village",
+    "paper",
+]
+SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+
+# Of the tables, only these hold what is measured and so differs from one time to the next.
+MEASURED_COLUMNS = ["seconds", "peak_memory_mb"]
+MEASURED_TABLE = "costs"
+
+CONFIG: dict[str, Any] = {
+    "study": "little",
+    "artifacts": {
+        "encoder": {"source": "path", "path": "given/encoder"},
+        "texts": {"source": "path", "path": "given/texts"},
+    },
+    "models": {"tiny": {"artifact": "encoder", "layers": 2, "licence": "none"}},
+    "tasks": {
+        "sentiment": {
+            "type": "sequence_classification",
+            "artifact": "texts",
+            "files": {split: f"sentiment-{split}.csv" for split in ("train", "validation", "test")},
+            "max_length": 16,
+            "licence": "none",
+        },
+        # No artifact: files of the working folder; and splits that have to be carved.
+        "similarity": {
+            "type": "pair_regression",
+            "files": {"train": "given/similarity.csv"},
+            "fields": {"text": "first", "text_pair": "second", "label": "score"},
+            "score_range": [0, 5],
+            "carve": {"validation": 20, "test": 30},
+            "max_length": 24,
+        },
+        "reviews": {
+            "type": "sequence_classification",
+            "artifact": "texts",
+            "files": {split: f"reviews-{split}.csv" for split in ("train", "validation", "test")},
+            "max_length": 16,
+        },
+    },
+    "recipes": {
+        "finetune": {"method": "finetune", "learning_rate": 1.0e-3, "epochs": 2, "batch_size": 16},
+        # Long enough to be killed in the middle, with weights to choose from.
+        "patient": {
+            "method": "finetune",
+            "learning_rate": 1.0e-3,
+            "batch_size": 16,
+            "min_steps": 300,
+            "select": "best",
+        },
+        "extract": {"method": "extract", "head": "scalar_mix_mlp", "learning_rate": 1.0e-2, "epochs": 4, "hidden": 16},
+    },
+    "surgeries": {"reset_top": {"kind": "progressive"}},
+    "intermediates": {"reviews": {"task": "reviews", "recipe": "patient", "size": 64}},
+    "experiments": [
+        {
+            "name": "fine-tune or extract",
+            "models": ["tiny"],
+            "tasks": ["sentiment"],
+            "recipes": ["finetune", "extract"],
+            "sizes": [48],
+            "seeds": 2,
+        },
+        {
+            "name": "intermediate task",
+            "models": ["tiny"],
+            "tasks": ["sentiment"],
+            "recipes": ["finetune"],
+            "intermediates": ["reviews"],
+            "sizes": [48],
+            "seeds": 2,
+        },
+        {
+            "name": "layers kept",
+            "models": ["tiny"],
+            "tasks": ["sentiment"],
+            "recipes": ["finetune"],
+            "surgeries": ["reset_top"],
+            # Keeping both layers is the same run as the first experiment's.
+            "depths": [0, 2],
+            "sizes": [48],
+            "seeds": 2,
+        },
+        {
+            "name": "similarity",
+            "models": ["tiny"],
+            "tasks": ["similarity"],
+            "recipes": ["patient"],
+            "sizes": ["all"],
+            "seeds": 2,
+        },
+    ],
+    "execution": {"progress_seconds": 0.2, "checkpoint_seconds": 0.05},
+}
+CELLS = {
+    "tiny/none/sentiment/finetune/none/n48",
+    "tiny/none/sentiment/extract/none/n48",
+    "tiny/reviews/sentiment/finetune/none/n48",
+    "tiny/none/sentiment/finetune/reset_top/n48",
+    "tiny/none/similarity/patient/none/nall",
+}
+# Two intermediate trainings; depths 0 and 2 of two seeds, of which depth 2 is the plain run; two seeds of the others.
+RUNS_IN_STORE = 2 + 2 + 2 + 2 + 2 + 2
+
+
+# --- what is given ------------------------------------------------------------------------------------------
+
+
+def make_encoder(folder: Path) -> None:
+    """Write a BERT encoder of two layers with random weights and a tokenizer of whole words."""
+    import torch
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+    from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
+
+    vocabulary = {token: index for index, token in enumerate([*SPECIAL, *GOOD, *BAD, *PLAIN])}
+    tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.BertNormalizer()
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]",
+        pair="[CLS] $A [SEP] $B:1 [SEP]:1",
+        special_tokens=[(token, vocabulary[token]) for token in ("[CLS]", "[SEP]")],
+    )
+    names = {"unk_token": "[UNK]", "pad_token": "[PAD]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, mask_token="[MASK]", **names).save_pretrained(folder)
+    torch.manual_seed(0)
+    config = BertConfig(
+        vocab_size=len(vocabulary),
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=64,
+        max_position_embeddings=64,
+        initializer_range=0.1,
+    )
+    BertModel(config).save_pretrained(folder)
+    # Something to copy for long enough to be killed at it.
+    (folder / "ballast.bin").write_bytes(random.Random(0).randbytes(2**20) * 24)
+
+
+def _review(rng: random.Random) -> tuple[str, str]:
+    kind, words = rng.choice([("good", GOOD), ("bad", BAD)])
+    chosen = [*rng.sample(words, 2), *rng.sample(PLAIN, rng.randint(4, 7))]
+    rng.shuffle(chosen)
+    return " ".join(chosen), kind
+
+
+def _pair(rng: random.Random) -> tuple[str, str, float]:
+    shared = rng.randint(0, 5)
+    words = rng.sample(PLAIN, 10 - shared)
+    return " ".join(words[:5]), " ".join([*words[:shared], *words[5:]]), float(shared)
+
+
+def write_csv(path: Path, header: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """Write a table as a user would have it."""
+    with open(path, "w", encoding="utf-8", newline="") as stream:
+        table = csv.writer(stream)
+        table.writerow(header)
+        table.writerows(rows)
+
+
+def make_data(folder: Path) -> None:
+    """Write labelled texts that can be learned: reviews of two kinds, and pairs that share some words."""
+    texts = folder / "texts"
+    texts.mkdir(parents=True)
+    rng = random.Random(1)
+    for task, sizes in {"sentiment": (120, 24, 40), "reviews": (90, 20, 20)}.items():
+        for split, size in zip(("train", "validation", "test"), sizes, strict=True):
+            write_csv(texts / f"{task}-{split}.csv", ["text", "label"], [_review(rng) for _ in range(size)])
+    write_csv(folder / "similarity.csv", ["first", "second", "score"], [_pair(rng) for _ in range(170)])
+
+
+# --- where it is run ----------------------------------------------------------------------------------------
+
+
+@dataclass
+class Call:
+    """A finished call: exit status and what it printed."""
+
+    status: int
+    out: str
+    err: str
+
+    @property
+    def words(self) -> str:
+        """Everything printed."""
+        return self.out + self.err
+
+    def planned(self) -> dict[str, int]:
+        """Jobs by rule of a dry run (or of a real one), without the rule `all`."""
+        if "Nothing to be done" in self.words:
+            return {}
+        table = re.search(r"^job +count\n-+ +-+\n(.*?)^total ", self.words, re.M | re.S)
+        assert table, self.words
+        counts = {rule: int(count) for rule, count in (line.split() for line in table[1].splitlines())}
+        return {rule: count for rule, count in counts.items() if rule != "all"}
+
+
+@dataclass
+class LittleStudy:
+    """A working folder with everything a study needs, code included, so that code may be edited."""
+
+    folder: Path
+    config: dict[str, Any] = field(default_factory=lambda: copy.deepcopy(CONFIG))
+
+    @staticmethod
+    def make(folder: Path) -> LittleStudy:
+        """A folder with a copy of the code, an encoder, data and a configuration; nothing has been run."""
+        folder.mkdir(parents=True)
+        for name in ("workflow", "profiles", "envs"):
+            shutil.copytree(REPOSITORY / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copy2(REPOSITORY / "Snakefile", folder)
+        make_encoder(folder / "given" / "encoder")
+        make_data(folder / "given")
+        study = LittleStudy(folder)
+        study.configure()
+        return study
+
+    def copied(self, folder: Path, *, results: bool = True) -> LittleStudy:
+        """The same study elsewhere, times of files included; without results it has never been run."""
+        left_out = shutil.ignore_patterns(*([] if results else ["results", ".snakemake", "artifacts.lock"]))
+        shutil.copytree(self.folder, folder, symlinks=True, ignore=left_out)
+        return LittleStudy(folder, copy.deepcopy(self.config))
+
+    def configure(self) -> None:
+        """Write config.yaml."""
+        text = yaml.safe_dump(self.config, sort_keys=False)
+        (self.folder / "config.yaml").write_text(text, encoding="utf-8")
+
+    def edit(self, file: str, old: str, new: str) -> None:
+        """Edit the code (below workflow/transfer_atlas) or another file of the folder: `old` stands there once."""
+        path = self.folder / file
+        if not path.is_file():
+            path = self.folder / "workflow" / "transfer_atlas" / file
+        text = path.read_text(encoding="utf-8")
+        assert text.count(old) == 1, f"{path} holds {old!r} {text.count(old)} times: mend this test"
+        path.write_text(text.replace(old, new), encoding="utf-8")
+
+    # --- calls ---
+
+    def environment(self) -> dict[str, str]:
+        """As a user has it who has activated the environment, with this folder's code."""
+        changed = {
+            "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
+            "PYTHONPATH": str(self.folder / "workflow"),
+            "XDG_CACHE_HOME": str(self.folder / ".cache"),
+            "PYTHONDONTWRITEBYTECODE": "",
+        }
+        return {**os.environ, **changed}
+
+    def call(self, *command: str) -> Call:
+        """Run a command in the folder."""
+        done = subprocess.run(
+            command, cwd=self.folder, env=self.environment(), capture_output=True, text=True, timeout=300, check=False
+        )
+        return Call(done.returncode, done.stdout, done.stderr)
+
+    def snakemake(self, *arguments: str, cores: int = 2) -> Call:
+        """Run Snakemake, whatever comes of it."""
+        return self.call(*self.snakemake_command(*arguments, cores=cores))
+
+    def snakemake_command(self, *arguments: str, cores: int = 2) -> list[str]:
+        """The command line of Snakemake."""
+        return [str(BIN / "snakemake"), *arguments, "--cores", str(cores)]
+
+    def run(self, *arguments: str, cores: int = 2) -> Call:
+        """Run Snakemake, which must succeed."""
+        call = self.snakemake(*arguments, cores=cores)
+        assert call.status == 0, call.words
+        return call
+
+    def plan(self, *arguments: str) -> dict[str, int]:
+        """What Snakemake would do: jobs by rule."""
+        return self.run("--dry-run", *arguments).planned()
+
+    def atlas(self, *arguments: str) -> Call:
+        """Run `python -m transfer_atlas`."""
+        return self.call(sys.executable, "-m", "transfer_atlas", *arguments)
+
+    # --- what came of it ---
+
+    @property
+    def results(self) -> Path:
+        """Where all results lie."""
+        return self.folder / "results"
+
+    def cell(self, name: str) -> Path:
+        """The table of a cell."""
+        return self.results / "cells" / f"{name}.parquet"
+
+    def log(self, name: str) -> str:
+        """A job's log."""
+        return (self.results / "logs" / f"{name}.log").read_text(encoding="utf-8")
+
+    def stored(self) -> dict[Path, tuple[int, bytes]]:
+        """Finished runs of the store: time of last change and content of each result."""
+        files = sorted((self.results / "store").glob("*/*/result.json"))
+        return {path.relative_to(self.folder): (path.stat().st_mtime_ns, path.read_bytes()) for path in files}
+
+    def jobs_since(self, before: dict[str, int]) -> set[str]:
+        """Names of the logs (so, the jobs) written since `log_times`."""
+        return {name for name, time in self.log_times().items() if before.get(name) != time}
+
+    def log_times(self) -> dict[str, int]:
+        """Time of last change of each log, by its name."""
+        root = self.results / "logs"
+        return {str(path.relative_to(root).with_suffix("")): path.stat().st_mtime_ns for path in root.rglob("*.log")}
+
+    def table(self, name: str) -> pd.DataFrame:
+        """A table, as text."""
+        return pd.read_csv(self.results / "tables" / f"{name}.csv", dtype=str, keep_default_na=False)
+
+    def outcome(self) -> dict[str, bytes]:
+        """Every byte of tables, figures, predictions and weights that must not depend on how one got there."""
+        found = {}
+        for path in self._published():
+            name = str(path.relative_to(self.results))
+            if path.suffix == ".csv" and path.stem == "runs":
+                found[name] = self.table("runs").drop(columns=MEASURED_COLUMNS).to_csv(index=False).encode()
+            elif path.suffix == ".parquet" and not path.stem.endswith(".predictions"):
+                found[name] = pd.read_parquet(path).drop(columns=MEASURED_COLUMNS).to_csv(index=False).encode()
+            else:
+                found[name] = path.read_bytes()
+        return found
+
+    def _published(self) -> Iterator[Path]:
+        for place, ending in {
+            "tables": "*.*",
+            "figures": "*.svg",
+            "cells": "*.parquet",
+            "intermediate": "*.safetensors",
+        }.items():
+            for path in sorted((self.results / place).rglob(ending)):
+                if path.stem != MEASURED_TABLE:
+                    yield path
+
+
+CopyOf = Callable[[LittleStudy], LittleStudy]

@@ -1,0 +1,110 @@
+"""Tokenised texts as examples of an encoder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from transfer_atlas.models.classifier import PackedBatch
+from transfer_atlas.models.packed_attention import Packing
+
+
+@dataclass(frozen=True)
+class TokenisedExamples:
+    """Tokenised texts, stored flat.
+
+    Attributes:
+        input_ids, token_type_ids: [total tokens], int64.
+        starts, lengths: [N] where each text's tokens lie.
+        targets: [N].
+        position_offset: What the encoder adds to positions (RoBERTa).
+        truncated: How many texts were longer than the limit.
+    """
+
+    input_ids: Tensor
+    token_type_ids: Tensor
+    starts: Tensor
+    lengths: Tensor
+    targets: Tensor
+    position_offset: int
+    truncated: int
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def sizes(self) -> Tensor:
+        """[N] tokens of each example."""
+        return self.lengths
+
+    def tokens_of(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Indices into the flat tokens of these rows ([T]) and their positions within the text ([T])."""
+        lengths = self.lengths[rows]
+        ends = torch.cumsum(lengths, 0)
+        positions = torch.arange(int(ends[-1])) - torch.repeat_interleave(ends - lengths, lengths)
+        return torch.repeat_interleave(self.starts[rows], lengths) + positions, positions
+
+    def batch(self, rows: Tensor, device: torch.device) -> PackedBatch:
+        """Pack these rows ([B]) into one row of tokens."""
+        tokens, positions = self.tokens_of(rows)
+        return PackedBatch(
+            input_ids=self.input_ids[tokens][None].to(device),
+            token_type_ids=self.token_type_ids[tokens][None].to(device),
+            position_ids=(positions + self.position_offset)[None].to(device),
+            packing=Packing.of(self.lengths[rows], device),
+        )
+
+    def take(self, rows: np.ndarray) -> TokenisedExamples:
+        """Only these rows, in this order; `truncated` is not known for a part and set to 0."""
+        index = torch.from_numpy(np.asarray(rows, dtype=np.int64))
+        tokens, _ = self.tokens_of(index)
+        lengths = self.lengths[index]
+        return TokenisedExamples(
+            input_ids=self.input_ids[tokens],
+            token_type_ids=self.token_type_ids[tokens],
+            starts=torch.cumsum(lengths, 0) - lengths,
+            lengths=lengths,
+            targets=self.targets[index],
+            position_offset=self.position_offset,
+            truncated=0,
+        )
+
+    def vocabulary(self) -> Tensor:
+        """Sorted distinct token ids in use."""
+        return torch.unique(self.input_ids)
+
+    def with_ids(self, table: Tensor) -> TokenisedExamples:
+        """The same examples with every id replaced by `table[id]`."""
+        return replace(self, input_ids=table[self.input_ids])
+
+
+def tokenise(
+    tokenizer: Any,
+    texts: list[str],
+    pairs: list[str] | None,
+    labels: np.ndarray,
+    max_length: int,
+    position_offset: int,
+) -> TokenisedExamples:
+    """Tokenise texts (or text pairs, jointly, longest first truncated) with special tokens.
+
+    Args:
+        labels: [N] int64 classes or float64 scores.
+    """
+    encoded = tokenizer(texts, pairs, truncation=True, max_length=max_length)
+    ids: list[list[int]] = encoded["input_ids"]
+    types: list[list[int]] = encoded.get("token_type_ids") or [[0] * len(row) for row in ids]
+    lengths = torch.tensor([len(row) for row in ids], dtype=torch.int64)
+    targets = torch.from_numpy(labels.astype(np.int64 if labels.dtype.kind == "i" else np.float32))
+    return TokenisedExamples(
+        input_ids=torch.tensor([t for row in ids for t in row], dtype=torch.int64),
+        token_type_ids=torch.tensor([t for row in types for t in row], dtype=torch.int64),
+        starts=torch.cumsum(lengths, 0) - lengths,
+        lengths=lengths,
+        targets=targets,
+        position_offset=position_offset,
+        truncated=sum(bool(encoding.overflowing) for encoding in encoded.encodings),
+    )
