@@ -19,4 +19,4 @@ rule aggregate:
         settings=digest_of(study.analysis_settings(SETTINGS, PLAN)),
         code=code_digest("steps.aggregate"),
     shell:
-        "{sys.executable} -m transfer_atlas aggregate > {log} 2>&1"
+        "python -m transfer_atlas aggregate > {log} 2>&1"

@@ -1,4 +1,5 @@
 # Load and validate the settings, expand them into cells, and the few helpers that all rules share.
+import os
 import sys
 from pathlib import Path
 
@@ -7,6 +8,9 @@ from snakemake.exceptions import WorkflowError
 from transfer_atlas import plan, problems, study
 from transfer_atlas.errors import UserError
 from transfer_atlas.identity import code_digest, digest_of
+
+# Rules say `python`: this interpreter's, unless a deployment (conda, container) puts its own in front of it.
+os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
 
 try:
     SETTINGS = problems.load(config, [Path(file) for file in workflow.configfiles])

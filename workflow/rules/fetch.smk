@@ -17,4 +17,4 @@ rule download:
     params:
         settings=lambda w: digest_of(SETTINGS.artifacts[w.artifact].model_dump(mode="json")),
     shell:
-        "{sys.executable} -m transfer_atlas download {wildcards.artifact} > {log} 2>&1"
+        "python -m transfer_atlas download {wildcards.artifact} > {log} 2>&1"

@@ -30,7 +30,7 @@ rule prepare_task:
         settings=lambda w: digest_of(plan.preparation_settings(SETTINGS.tasks[w.task])),
         code=code_digest("steps.prepare_task"),
     shell:
-        "{sys.executable} -m transfer_atlas prepare_task {wildcards.task} > {log} 2>&1"
+        "python -m transfer_atlas prepare_task {wildcards.task} > {log} 2>&1"
 
 
 # Which texts tasks share: an intermediate task must not teach its target's test.
@@ -52,4 +52,4 @@ rule compare_tasks:
         tasks=study.compared_tasks(SETTINGS, PLAN),
         code=code_digest("steps.compare_tasks"),
     shell:
-        "{sys.executable} -m transfer_atlas compare_tasks > {log} 2>&1"
+        "python -m transfer_atlas compare_tasks > {log} 2>&1"

@@ -19,4 +19,4 @@ rule plot:
         settings=digest_of(study.labels(SETTINGS)),
         code=code_digest("steps.plot"),
     shell:
-        "{sys.executable} -m transfer_atlas plot > {log} 2>&1"
+        "python -m transfer_atlas plot > {log} 2>&1"

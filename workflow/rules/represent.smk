@@ -29,5 +29,5 @@ rule extract_features:
         settings=lambda w: digest_of(plan.representation_settings(SETTINGS, state_of(w), w.pooling)),
         code=code_digest("steps.extract_features"),
     shell:
-        "{sys.executable} -m transfer_atlas extract_features {wildcards.model} {wildcards.state}"
+        "python -m transfer_atlas extract_features {wildcards.model} {wildcards.state}"
         " {wildcards.task} {wildcards.pooling} > {log} 2>&1"

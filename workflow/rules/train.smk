@@ -26,7 +26,7 @@ rule train_intermediate:
         ),
         code=code_digest("steps.train_intermediate"),
     shell:
-        "{sys.executable} -m transfer_atlas train_intermediate {wildcards.model} {wildcards.intermediate}"
+        "python -m transfer_atlas train_intermediate {wildcards.model} {wildcards.intermediate}"
         " {wildcards.task} {wildcards.seed} > {log} 2>&1"
 
 
@@ -56,7 +56,7 @@ rule finetune:
         settings=lambda w: digest_of(plan.cell_settings(SETTINGS, cell_of(w))),
         code=code_digest("steps.train"),
     shell:
-        "{sys.executable} -m transfer_atlas train {wildcards.model}/{wildcards.intermediate}/{wildcards.task}"
+        "python -m transfer_atlas train {wildcards.model}/{wildcards.intermediate}/{wildcards.task}"
         "/{wildcards.recipe}/none/n{wildcards.size} > {log} 2>&1"
 
 
@@ -85,7 +85,7 @@ rule ablate_layers:
         settings=lambda w: digest_of(plan.cell_settings(SETTINGS, cell_of(w))),
         code=code_digest("steps.train"),
     shell:
-        "{sys.executable} -m transfer_atlas train {wildcards.model}/none/{wildcards.task}"
+        "python -m transfer_atlas train {wildcards.model}/none/{wildcards.task}"
         "/{wildcards.recipe}/{wildcards.surgery}/n{wildcards.size} > {log} 2>&1"
 
 
@@ -111,5 +111,5 @@ rule train_heads:
         settings=lambda w: digest_of(plan.cell_settings(SETTINGS, cell_of(w))),
         code=code_digest("steps.train_heads"),
     shell:
-        "{sys.executable} -m transfer_atlas train_heads {wildcards.model}/{wildcards.intermediate}"
+        "python -m transfer_atlas train_heads {wildcards.model}/{wildcards.intermediate}"
         "/{wildcards.task}/{wildcards.recipe}/none/n{wildcards.size} > {log} 2>&1"
