@@ -1,5 +1,4 @@
 # Load and validate the settings, expand them into cells, and the few helpers that all rules share.
-import os
 import sys
 from pathlib import Path
 
@@ -9,8 +8,7 @@ from transfer_atlas import plan, problems, study
 from transfer_atlas.errors import UserError
 from transfer_atlas.identity import code_digest, digest_of
 
-# Rules say `python`: this interpreter's, unless a deployment (conda, container) puts its own in front of it.
-os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+study.put_interpreter_on_path()
 
 try:
     SETTINGS = problems.load(config, [Path(file) for file in workflow.configfiles])
@@ -92,6 +90,14 @@ def task_files(task, splits=plan.SPLITS):
         plan.task_folder(task) / name
         for name in [*(f"{split}.parquet" for split in splits), "stats.json"]
     ]
+
+
+def raw_files(wildcards):
+    """What preparing a task reads: the artifact's manifest, or the user's own files."""
+    task = SETTINGS.tasks[wildcards.task]
+    if task.artifact is not None:
+        return artifact_manifest(task.artifact)
+    return study.own_files(task)
 
 
 def state_weights(state):

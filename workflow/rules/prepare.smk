@@ -1,14 +1,6 @@
 # From files as they came to canonical splits with statistics.
 
 
-def raw_files(wildcards):
-    """The artifact's manifest, or the user's own files."""
-    task = SETTINGS.tasks[wildcards.task]
-    if task.artifact is not None:
-        return artifact_manifest(task.artifact)
-    return study.own_files(task)
-
-
 rule prepare_task:
     input:
         raw_files,

@@ -56,8 +56,8 @@ rule finetune:
         settings=lambda w: digest_of(plan.cell_settings(SETTINGS, cell_of(w))),
         code=code_digest("steps.train"),
     shell:
-        "python -m transfer_atlas train {wildcards.model}/{wildcards.intermediate}/{wildcards.task}"
-        "/{wildcards.recipe}/none/n{wildcards.size} > {log} 2>&1"
+        "python -m transfer_atlas train {wildcards.model}/{wildcards.intermediate}/{wildcards.task}/"
+        "{wildcards.recipe}/none/n{wildcards.size} > {log} 2>&1"
 
 
 # The same step on cells with surgery: keep the bottom k layers, reinitialise the others, fine-tune everything.
@@ -85,8 +85,8 @@ rule ablate_layers:
         settings=lambda w: digest_of(plan.cell_settings(SETTINGS, cell_of(w))),
         code=code_digest("steps.train"),
     shell:
-        "python -m transfer_atlas train {wildcards.model}/none/{wildcards.task}"
-        "/{wildcards.recipe}/{wildcards.surgery}/n{wildcards.size} > {log} 2>&1"
+        "python -m transfer_atlas train {wildcards.model}/none/{wildcards.task}/"
+        "{wildcards.recipe}/{wildcards.surgery}/n{wildcards.size} > {log} 2>&1"
 
 
 rule train_heads:
@@ -111,5 +111,5 @@ rule train_heads:
         settings=lambda w: digest_of(plan.cell_settings(SETTINGS, cell_of(w))),
         code=code_digest("steps.train_heads"),
     shell:
-        "python -m transfer_atlas train_heads {wildcards.model}/{wildcards.intermediate}"
-        "/{wildcards.task}/{wildcards.recipe}/none/n{wildcards.size} > {log} 2>&1"
+        "python -m transfer_atlas train_heads {wildcards.model}/{wildcards.intermediate}/"
+        "{wildcards.task}/{wildcards.recipe}/none/n{wildcards.size} > {log} 2>&1"

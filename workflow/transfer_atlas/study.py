@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +39,11 @@ _CATEGORY = {
     "intermediate": "Intermediate task",
     "layers_kept": "Layers kept",
 }
+
+
+def put_interpreter_on_path() -> None:
+    """Make `python` in rules this interpreter, unless a deployment (conda, container) puts its own in front of it."""
+    os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
 
 
 def in_report(path: Path) -> dict[str, Any]:
