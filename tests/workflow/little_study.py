@@ -10,7 +10,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -96,13 +96,13 @@ CONFIG: dict[str, Any] = {
         },
     },
     "recipes": {
-        "finetune": {"method": "finetune", "learning_rate": 1.0e-3, "epochs": 2, "batch_size": 16},
+        "finetune": {"method": "finetune", "learning_rate": 3.0e-3, "epochs": 6, "batch_size": 16},
         # Long enough to be killed in the middle, with weights to choose from.
         "patient": {
             "method": "finetune",
             "learning_rate": 1.0e-3,
             "batch_size": 16,
-            "min_steps": 300,
+            "min_steps": 200,
             "select": "best",
         },
         "extract": {"method": "extract", "head": "scalar_mix_mlp", "learning_rate": 1.0e-2, "epochs": 4, "hidden": 16},
@@ -149,13 +149,16 @@ CONFIG: dict[str, Any] = {
     ],
     "execution": {"progress_seconds": 0.2, "checkpoint_seconds": 0.05},
 }
-CELLS = {
-    "tiny/none/sentiment/finetune/none/n48",
-    "tiny/none/sentiment/extract/none/n48",
-    "tiny/reviews/sentiment/finetune/none/n48",
-    "tiny/none/sentiment/finetune/reset_top/n48",
-    "tiny/none/similarity/patient/none/nall",
-}
+
+# Cells by the name of their job, as logs have it.
+PLAIN_CELL = "finetune/tiny/none/sentiment/finetune/n48"
+SURGERY_CELL = "ablate_layers/tiny/sentiment/finetune/reset_top/n48"
+AFTER_REVIEWS_CELL = "finetune/tiny/reviews/sentiment/finetune/n48"
+SIMILARITY_CELL = "finetune/tiny/none/similarity/patient/nall"
+HEADS_CELL = "train_heads/tiny/none/sentiment/extract/n48"
+REVIEWS_TRAININGS = {f"train_intermediate/tiny/reviews/sentiment/seed{seed}" for seed in (1, 2)}
+ANALYSIS = {"aggregate", "plot"}
+
 # Two intermediate trainings; depths 0 and 2 of two seeds, of which depth 2 is the plain run; two seeds of the others.
 RUNS_IN_STORE = 2 + 2 + 2 + 2 + 2 + 2
 
@@ -243,14 +246,11 @@ class Call:
         """Everything printed."""
         return self.out + self.err
 
-    def planned(self) -> dict[str, int]:
-        """Jobs by rule of a dry run (or of a real one), without the rule `all`."""
-        if "Nothing to be done" in self.words:
-            return {}
-        table = re.search(r"^job +count\n-+ +-+\n(.*?)^total ", self.words, re.M | re.S)
-        assert table, self.words
-        counts = {rule: int(count) for rule, count in (line.split() for line in table[1].splitlines())}
-        return {rule: count for rule, count in counts.items() if rule != "all"}
+    def jobs(self) -> set[str]:
+        """The jobs of a dry run, each by the name of its log, which says rule and wildcards."""
+        jobs = re.findall(r"^    log: results/logs/(\S+)\.log", self.words, re.M)
+        assert bool(jobs) != ("Nothing to be done" in self.words), self.words
+        return set(jobs)
 
 
 @dataclass
@@ -326,9 +326,9 @@ class LittleStudy:
         assert call.status == 0, call.words
         return call
 
-    def plan(self, *arguments: str) -> dict[str, int]:
-        """What Snakemake would do: jobs by rule."""
-        return self.run("--dry-run", *arguments).planned()
+    def plan(self, *arguments: str) -> set[str]:
+        """The jobs that Snakemake would run, each by the name of its log."""
+        return self.run("--dry-run", *arguments).jobs()
 
     def atlas(self, *arguments: str) -> Call:
         """Run `python -m transfer_atlas`."""
@@ -354,14 +354,16 @@ class LittleStudy:
         files = sorted((self.results / "store").glob("*/*/result.json"))
         return {path.relative_to(self.folder): (path.stat().st_mtime_ns, path.read_bytes()) for path in files}
 
-    def jobs_since(self, before: dict[str, int]) -> set[str]:
-        """Names of the logs (so, the jobs) written since `log_times`."""
-        return {name for name, time in self.log_times().items() if before.get(name) != time}
-
     def log_times(self) -> dict[str, int]:
         """Time of last change of each log, by its name."""
         root = self.results / "logs"
         return {str(path.relative_to(root).with_suffix("")): path.stat().st_mtime_ns for path in root.rglob("*.log")}
+
+    def run_jobs(self, *arguments: str, cores: int = 2) -> set[str]:
+        """Run Snakemake, which must succeed; the jobs that ran, each by the name of its log."""
+        before = self.log_times()
+        self.run(*arguments, cores=cores)
+        return {job for job, time in self.log_times().items() if before.get(job) != time}
 
     def table(self, name: str) -> pd.DataFrame:
         """A table, as text."""
@@ -391,5 +393,3 @@ class LittleStudy:
                 if path.stem != MEASURED_TABLE:
                     yield path
 
-
-CopyOf = Callable[[LittleStudy], LittleStudy]

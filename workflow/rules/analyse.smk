@@ -3,7 +3,8 @@
 
 rule aggregate:
     input:
-        [plan.cell_file(name) for name in PLAN.cells],
+        cells=[plan.cell_file(name) for name in PLAN.cells],
+        trainings=[study.training_file(state) for state in plan.intermediate_states(SETTINGS, PLAN)],
     output:
         [report(table, **study.in_report(table)) for table in TABLES if table.name != "overlap.csv"],
     log:

@@ -150,11 +150,14 @@ def aggregate(arguments: Namespace) -> None:
     from transfer_atlas.steps import aggregate as step
 
     settings = study.read_settings()
-    cells = plan.expand(settings).cells
+    selected = plan.expand(settings)
     declared: dict[Path, Sequence[tuple[int | None, int]]] = {
         plan.cell_file(name): [(run.depth, run.seed) for run in cell.runs] for name, cell in cells.items()
     }
-    step.run(declared, settings.tasks, study.labels(settings), plan.RESULTS / "tables")
+    trainings = [
+        (state, study.training_file(state)) for state in plan.intermediate_states(settings, plan.expand(settings))
+    ]
+    step.run(declared, trainings, settings.tasks, study.labels(settings), plan.RESULTS / "tables")
 
 
 def plot(arguments: Namespace) -> None:

@@ -318,16 +318,17 @@ def _model_identity(settings: Settings, cell: Cell, run: Run, sources: Sources) 
     return {"run": digest_of(run_identity(settings, before, before.runs[0], sources))}
 
 
-def all_runs(settings: Settings, plan: Plan) -> Iterator[tuple[Cell, Run]]:
+def intermediate_states(settings: Settings, selected: Plan) -> list[State]:
+    """Every state after an intermediate task that the plan needs, each once, in a fixed order."""
+    cells = [cell for cell in selected.cells.values() if cell.intermediate != NONE]
+    return list(dict.fromkeys(state for cell in cells for state in states_of(settings, cell)))
+
+
+def all_runs(settings: Settings, selected: Plan) -> Iterator[tuple[Cell, Run]]:
     """Every run of the plan, intermediate trainings first, in a fixed order."""
-    seen = set()
-    for cell in plan.cells.values():
-        if cell.intermediate != NONE:
-            for state in states_of(settings, cell):
-                if state not in seen:
-                    seen.add(state)
-                    before = cell_before(settings, state)
-                    yield before, before.runs[0]
-    for cell in plan.cells.values():
+    for state in intermediate_states(settings, selected):
+        before = cell_before(settings, state)
+        yield before, before.runs[0]
+    for cell in selected.cells.values():
         for run in cell.runs:
             yield cell, run

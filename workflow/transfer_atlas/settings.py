@@ -190,8 +190,9 @@ class Carve(Strict):
 
 
 class Limit(Strict):
-    """At most so many rows of an evaluation split, chosen by a fixed hash of the text."""
+    """At most so many rows of a split, chosen by a fixed hash of the text; the others are never used."""
 
+    train: Rows | None = None
     validation: Rows | None = None
     test: Rows | None = None
 

@@ -10,7 +10,7 @@ from typing import Any
 from transfer_atlas import atomic, estimate, plan
 from transfer_atlas.errors import UserError
 from transfer_atlas.identity import digest_of
-from transfer_atlas.plan import Cell, Plan, Run, Sources
+from transfer_atlas.plan import Cell, Plan, Run, Sources, State
 from transfer_atlas.settings import Settings, Task
 from transfer_atlas.tasks import description
 from transfer_atlas.training.progress import duration
@@ -22,6 +22,7 @@ TABLES = (
     "finetune_vs_extract.csv",
     "intermediate.csv",
     "layers_kept.csv",
+    "intermediate_training.csv",
     "costs.csv",
     "overlap.csv",
     "findings.json",
@@ -37,6 +38,7 @@ _CATEGORY = {
     "findings": "Findings",
     "finetune_vs_extract": "Fine-tune or extract",
     "intermediate": "Intermediate task",
+    "intermediate_training": "Intermediate task",
     "layers_kept": "Layers kept",
 }
 
@@ -78,6 +80,11 @@ def compared_tasks(settings: Settings, selected: Plan) -> list[str]:
         if cell.intermediate != plan.NONE:
             used.add(settings.intermediates[cell.intermediate].task)
     return sorted(used)
+
+
+def training_file(state: State) -> Path:
+    """Where an intermediate training says how it went."""
+    return plan.intermediate_folder(state) / "run.json"
 
 
 def own_files(task: Task) -> list[str]:

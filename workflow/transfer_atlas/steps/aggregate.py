@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from transfer_atlas import atomic, settings
-from transfer_atlas.analysis import findings, tables
+from transfer_atlas.analysis import findings, intermediate_training, tables
 from transfer_atlas.analysis.runs import Declared, collect
+from transfer_atlas.plan import State
 
 
 def run(
-    cells: Mapping[Path, Declared], tasks: Mapping[str, settings.Task], labels: Mapping[str, str], output: Path
+    cells: Mapping[Path, Declared],
+    trainings: Sequence[tuple[State, Path]],
+    tasks: Mapping[str, settings.Task],
+    labels: Mapping[str, str],
+    output: Path,
 ) -> None:
     """Write all tables and the findings into the folder `output`.
 
     Args:
         cells: for each cell file the (depth, seed) of the runs it must hold; depth is None without surgery.
+        trainings: each state after an intermediate task, and the file that says how its training went.
         tasks: the configured tasks, for their main metrics.
         labels: names to show, by name of the entry; entries without one show their own name.
         output: the folder; its other files are left alone.
@@ -35,6 +41,7 @@ def run(
     }
     found = findings.find(made["finetune_vs_extract"], made["intermediate"], made["layers_kept"], labels)
     tables.write_runs(runs, output / "runs.csv")
+    made["intermediate_training"] = intermediate_training.collect(trainings)
     for name, table in made.items():
         tables.write(table, output / f"{name}.csv")
         print(f"{name}: {len(table)} rows", flush=True)

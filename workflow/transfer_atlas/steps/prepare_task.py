@@ -64,7 +64,7 @@ def _carved(name: str, task: Task, given: dict[str, Examples]) -> tuple[dict[str
 def _limited(name: str, task: Task, parts: dict[str, Examples]) -> tuple[dict[str, Examples], dict[str, int]]:
     """The splits with the limits applied, and the rows before of those that lost some."""
     before: dict[str, int] = {}
-    for split in ("validation", "test"):
+    for split in storage.SPLITS:
         limit = getattr(task.limit, split)
         examples = parts[split]
         if limit is None:

@@ -26,12 +26,14 @@ def train(job: Job) -> list[dict[str, Any]]:
     settings, cell = job.settings, job.cell
     pretrained = load_pretrained(plan.model_folder(settings, cell.model), settings.models[cell.model].layers)
     splits = {split: read_split(plan.task_folder(cell.task), split) for split in plan.SPLITS}
+    left_out = 0
     if cell.target is not None:
         target = plan.task_folder(cell.target)
         seen = forbidden_keys(read_split(target, "validation"), read_split(target, "test"))
-        splits["train"], removed = rows_without(splits["train"], seen)
-        print(f"{removed} training rows of {cell.task} hold an evaluation text of {cell.target} and are left out")
-    data = TaskData.of(settings.tasks[cell.task], number_of_classes(plan.task_folder(cell.task)), splits, pretrained)
+        splits["train"], left_out = rows_without(splits["train"], seen)
+        print(f"{left_out} training rows of {cell.task} hold an evaluation text of {cell.target} and are left out")
+    classes = number_of_classes(plan.task_folder(cell.task))
+    data = TaskData.of(settings.tasks[cell.task], classes, splits, pretrained, left_out)
 
     def train_one(run: Run, keeper: Keeper) -> Trained:
         start = None

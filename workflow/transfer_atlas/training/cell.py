@@ -51,6 +51,7 @@ def _save(job: Job, digest: str, identity: dict[str, Any], trained: Trained, pea
         "steps": trained.fitted.steps,
         "tokens": trained.fitted.tokens,
         "truncated": trained.truncated,
+        "left_out": trained.left_out,
         "seconds": round(trained.fitted.seconds, 3),
         "peak_memory_mb": round(peak_mb, 1),
         "device": device.device_name(trained.device),

@@ -40,9 +40,12 @@ class TaskData:
     classes: int
     splits: dict[str, Examples]
     tokenised: dict[str, TokenisedExamples]
+    left_out: int
 
     @staticmethod
-    def of(task: Task, classes: int, splits: dict[str, Examples], pretrained: Pretrained) -> TaskData:
+    def of(
+        task: Task, classes: int, splits: dict[str, Examples], pretrained: Pretrained, left_out: int = 0
+    ) -> TaskData:
         """Tokenise all splits, and say how long the texts are."""
         tokenised = {}
         for split, examples in splits.items():
@@ -59,7 +62,7 @@ class TaskData:
                 f"{tokenised[split].truncated} truncated at {task.max_length}",
                 flush=True,
             )
-        return TaskData(task, classes, splits, tokenised)
+        return TaskData(task, classes, splits, tokenised, left_out)
 
 
 def operate(encoder: nn.Module, entry: Surgery, keep: int | None, generator: torch.Generator) -> None:
@@ -143,4 +146,4 @@ def finetune(
     if keep_weights:
         with vocabulary.restored(encoder, full, schedule.unused_decay(recipe, fitted.chosen_step, total)):
             kept = cpu_weights(model)
-    return Trained(fitted, len(train), data.tokenised["train"].truncated, splits, where, precision, kept)
+    return Trained(fitted, len(train), data.tokenised["train"].truncated, splits, where, precision, kept, data.left_out)

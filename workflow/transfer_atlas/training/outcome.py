@@ -31,6 +31,8 @@ class Trained:
     device: torch.device
     precision: str
     weights: dict[str, Tensor] | None = None
+    left_out: int = 0
+    """Training rows that were removed because they hold a text of another task's evaluation splits."""
 
 
 def cpu_weights(model: nn.Module) -> dict[str, Tensor]:

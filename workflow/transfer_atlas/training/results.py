@@ -87,7 +87,7 @@ def rows_of(settings: Settings, cell: Cell, run: Run, result: dict[str, Any]) ->
         "depth": run.depth,
         "size": str(cell.size),
         "seed": run.seed,
-        **result["facts"],
+        **{name: fact for name, fact in result["facts"].items() if name in COLUMNS},
         **{f"{part}_digest": digest_of(identity[part]) for part in ("settings", "data", "model", "code")},
     }
     return [{**shared, **value} for value in result["values"]]

@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from transfer_atlas.errors import UserError
+from transfer_atlas.models.encoder import load_pretrained, transformer_layers
+
+Make = Callable[..., Path]
+
+
+@pytest.fixture
+def folder(make_encoder: Make, tmp_path: Path) -> Path:
+    """A copy of a BERT that a test may spoil."""
+    return Path(shutil.copytree(make_encoder("bert"), tmp_path / "model"))
+
+
+def refusal(folder: Path, layers: int | None = None) -> str:
+    """The one line that loading this folder is refused with."""
+    with pytest.raises(UserError) as error:
+        load_pretrained(folder, layers)
+    message = str(error.value)
+    assert message and "\n" not in message
+    assert str(folder) in message
+    return message
+
+
+def test_loads_weights_and_anatomy(make_encoder: Make) -> None:
+    for kind, offset in (("bert", 0), ("roberta", 2)):
+        saved = load_file(make_encoder(kind) / "model.safetensors")
+        pretrained = load_pretrained(make_encoder(kind), 3)
+        state = pretrained.encoder.state_dict()
+        assert pretrained.hidden_size == 32
+        assert pretrained.position_offset == offset
+        assert len(transformer_layers(pretrained.encoder)) == 3
+        # All but the pooler, which no head reads.
+        assert state.keys() == {name for name in saved if not name.startswith("pooler.")}
+        assert all(torch.equal(state[name], saved[name]) for name in state)
+        assert all(parameter.dtype == torch.float32 for parameter in pretrained.encoder.parameters())
+
+
+def test_half_precision_weights_become_float32(folder: Path) -> None:
+    weights = load_file(folder / "model.safetensors")
+    save_file({k: v.half() for k, v in weights.items()}, folder / "model.safetensors", metadata={"format": "pt"})
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "dtype": "float16"}))
+    assert {parameter.dtype for parameter in load_pretrained(folder).encoder.parameters()} == {torch.float32}
+
+
+def test_no_config(folder: Path) -> None:
+    (folder / "config.json").unlink()
+    assert "config.json: not found" in refusal(folder)
+
+
+@pytest.mark.parametrize("kind", ["gpt2", "deberta-v2", None])
+def test_unsupported_architecture(kind: str | None, folder: Path) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    config.pop("model_type")
+    (folder / "config.json").write_text(json.dumps({**config, **({"model_type": kind} if kind else {})}))
+    message = refusal(folder)
+    assert repr(kind) in message
+    assert "bert, roberta" in message
+
+
+def test_other_number_of_layers_than_the_settings_promise(folder: Path) -> None:
+    message = refusal(folder, layers=12)
+    assert re.search(r"has 3 layers.*layers: 12", message)
+
+
+def test_pickled_weights_only(folder: Path) -> None:
+    torch.save(load_file(folder / "model.safetensors"), folder / "pytorch_model.bin")
+    (folder / "model.safetensors").unlink()
+    assert "pickled weights are not loaded" in refusal(folder)
+
+
+def test_pickled_weights_beside_others_are_not_read(folder: Path) -> None:
+    (folder / "pytorch_model.bin").write_bytes(b"no pickle")
+    load_pretrained(folder)

@@ -1,0 +1,215 @@
+"""Trainings that take a tenth of a second: a tiny encoder, a dozen texts, a handful of updates."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from transfer_atlas.models.encoder import Pretrained
+from transfer_atlas.plan import NO_SURGERY, Run
+from transfer_atlas.settings import Recipe, Surgery, Task
+from transfer_atlas.tasks.examples import Examples
+from transfer_atlas.training import device
+from transfer_atlas.training.checkpoint import load_snapshot, save_snapshot
+from transfer_atlas.training.finetuning import TaskData, finetune
+from transfer_atlas.training.head_training import FeatureData, train_head
+from transfer_atlas.training.loop import Snapshot
+from transfer_atlas.training.outcome import Trained
+
+DIGEST = "d" * 64
+
+
+class Killed(Exception):
+    """What the tests' observer raises to end a training."""
+
+
+class Watch:
+    """An observer that remembers losses and, with a `path`, keeps a checkpoint and ends the training at a step."""
+
+    def __init__(self, path: Path | None = None, kill_at: int | None = None):
+        self.path = path
+        self.kill_at = kill_at
+        self.losses: list[float] = []
+        self.tokens: list[int] = []
+        self.first_step: int | None = None
+        self.total = 0
+
+    def start(self, total_steps: int) -> Snapshot | None:
+        self.total = total_steps
+        return load_snapshot(self.path, DIGEST) if self.path else None
+
+    def step(self, step: int, total: int, loss: Tensor, tokens: int, snapshot: Callable[[], Snapshot]) -> None:
+        self.first_step = step if self.first_step is None else self.first_step
+        self.losses.append(float(loss))
+        self.tokens.append(tokens)
+        if step == self.kill_at:
+            assert self.path is not None
+            save_snapshot(self.path, snapshot(), DIGEST)
+            raise Killed
+
+
+def task_of(kind: str) -> Task:
+    scores = {"score_range": [0.0, 5.0]} if kind == "pair_regression" else {}
+    return Task.model_validate({"type": kind, "files": {"train": "train.csv"}, "max_length": 16, **scores})
+
+
+@pytest.fixture
+def processor() -> str:
+    """The device that trainings of a test run on; tests that need another one override this fixture."""
+    return "cpu"
+
+
+@pytest.fixture(autouse=True)
+def on_processor(processor: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    device.prepare_process()
+    monkeypatch.setattr(device, "choose_device", lambda: torch.device(processor))
+
+
+@pytest.fixture(scope="session")
+def watch() -> type[Watch]:
+    return Watch
+
+
+@pytest.fixture(scope="session")
+def killed() -> type[Killed]:
+    return Killed
+
+
+@pytest.fixture(scope="session")
+def recipe() -> Callable[..., Recipe]:
+    """A recipe of 9 updates on a dozen examples, without dropout, in float32; keywords change it."""
+
+    def of(**changes: Any) -> Recipe:
+        settings = {
+            "method": "finetune",
+            "learning_rate": 1e-3,
+            "epochs": 3,
+            "batch_size": 5,
+            "dropout": 0.0,
+            "head_dropout": 0.0,
+            "precision": "float32",
+        }
+        return Recipe.model_validate({**settings, **changes})
+
+    return of
+
+
+@pytest.fixture(scope="session")
+def splits(sentences: Callable[..., list[str]]) -> Callable[..., dict[str, Examples]]:
+    """Random texts with random labels, of all task types. Training texts use half of the words, the others all."""
+
+    def of(kind: str = "sequence_classification", n_train: int = 12, classes: int = 3) -> dict[str, Examples]:
+        made = {}
+        for seed, (split, n) in enumerate({"train": n_train, "validation": 9, "test": 7}.items()):
+            random = np.random.default_rng(seed)
+            words = 45 if split == "train" else 90
+            labels = random.uniform(0, 5, n) if kind == "pair_regression" else random.integers(0, classes, n)
+            made[split] = Examples(
+                ids=[f"{split}.csv:{row}" for row in range(n)],
+                texts=sentences(n, seed=seed, words=words),
+                pairs=None if kind == "sequence_classification" else sentences(n, seed=seed + 10, words=words),
+                labels=labels,
+            )
+        return made
+
+    return of
+
+
+@pytest.fixture(scope="session")
+def pretrained(load: Callable[..., Pretrained]) -> Pretrained:
+    """The tiny BERT that most trainings start from."""
+    return load("bert")
+
+
+@pytest.fixture(scope="session")
+def task_data(splits: Callable[..., dict[str, Examples]], pretrained: Pretrained) -> Callable[..., TaskData]:
+    """Random texts tokenised for an encoder, by default the tiny BERT."""
+
+    def of(kind: str = "sequence_classification", encoder: Pretrained = pretrained, **sizes: int) -> TaskData:
+        return TaskData.of(task_of(kind), sizes.get("classes", 3), splits(kind, **sizes), encoder)
+
+    return of
+
+
+@pytest.fixture(scope="session")
+def feature_data(splits: Callable[..., dict[str, Examples]]) -> Callable[..., FeatureData]:
+    """Random representations [N, 4, 16] of random texts."""
+
+    def of(kind: str = "sequence_classification", **sizes: int) -> FeatureData:
+        examples = splits(kind, **sizes)
+        random = np.random.default_rng(3)
+        return FeatureData(
+            task_of(kind),
+            sizes.get("classes", 3),
+            examples,
+            {name: random.normal(size=(len(part), 4, 16)).astype(np.float32) for name, part in examples.items()},
+            {name: random.integers(3, 12, size=len(part)) for name, part in examples.items()},
+            truncated=0,
+        )
+
+    return of
+
+
+@pytest.fixture(scope="session")
+def tune(pretrained: Pretrained) -> Callable[..., Trained]:
+    """Fine-tune one run; by default the tiny BERT, without surgery, on all examples, keeping the weights."""
+
+    def run(
+        data: TaskData,
+        recipe: Recipe,
+        *,
+        encoder: Pretrained = pretrained,
+        seed: int = 1,
+        size: Any = "all",
+        entry: Surgery = NO_SURGERY,
+        depth: int | None = None,
+        start: Path | None = None,
+        observer: Watch | None = None,
+    ) -> Trained:
+        return finetune(
+            encoder,
+            data,
+            recipe=recipe,
+            entry=entry,
+            size=size,
+            run=Run(depth, seed),
+            start=start,
+            keep_weights=True,
+            observer=observer or Watch(),
+        )
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def tune_head() -> Callable[..., Trained]:
+    """Train one head on representations."""
+
+    def run(
+        data: FeatureData, recipe: Recipe, *, seed: int = 1, size: Any = "all", observer: Watch | None = None
+    ) -> Trained:
+        return train_head(data, recipe=recipe, size=size, run=Run(None, seed), observer=observer or Watch())
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def assert_same_bits() -> Callable[[Trained, Trained], None]:
+    """Two trainings gave the same predictions and weights, bit for bit, at the same cost."""
+
+    def check(first: Trained, second: Trained) -> None:
+        for split in ("validation", "test"):
+            assert np.array_equal(first.splits[split].outputs, second.splits[split].outputs), split
+        assert (first.weights is None) == (second.weights is None)
+        for name, weight in (first.weights or {}).items():
+            assert torch.equal(weight, (second.weights or {})[name]), name
+        for fact in ("steps", "tokens", "chosen_step"):
+            assert getattr(first.fitted, fact) == getattr(second.fitted, fact), fact
+
+    return check
