@@ -152,11 +152,10 @@ def aggregate(arguments: Namespace) -> None:
     settings = study.read_settings()
     selected = plan.expand(settings)
     declared: dict[Path, Sequence[tuple[int | None, int]]] = {
-        plan.cell_file(name): [(run.depth, run.seed) for run in cell.runs] for name, cell in cells.items()
+        plan.cell_file(name): [(run.depth, run.seed) for run in cell.runs] for name, cell in selected.cells.items()
     }
-    trainings = [
-        (state, study.training_file(state)) for state in plan.intermediate_states(settings, plan.expand(settings))
-    ]
+    states = plan.intermediate_states(settings, selected)
+    trainings = [(state, study.training_file(state)) for state in states]
     step.run(declared, trainings, settings.tasks, study.labels(settings), plan.RESULTS / "tables")
 
 

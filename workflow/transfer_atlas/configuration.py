@@ -166,7 +166,11 @@ def _index(loader: yaml.SafeLoader, node: yaml.Node, key: Key, lines: dict[Key, 
 def _not_yaml(path: Path, error: yaml.YAMLError) -> str:
     mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
     problem = " ".join(str(getattr(error, "problem", None) or error).split())
-    advice = "indent with spaces, not tabs" if "\\t" in problem else "see the line and the one before it"
+    advice = "see the line and the one before it"
+    if "\\t" in problem:
+        advice = "indent with spaces, not tabs"
+    elif "constructor" in problem:
+        advice = "plain values only, without !tags"
     where = f"{path}:{mark.line + 1}" if mark is not None else str(path)
     return f"{where}: not valid YAML: {problem}; {advice}"
 

@@ -6,15 +6,16 @@ Each problem is one line: file and line, key, the value found, what is allowed a
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from transfer_atlas.configuration import COMMAND_LINE, File, merge, place, read, read_files
+from transfer_atlas.configuration import ABSENT, COMMAND_LINE, File, merge, place, read, read_files, value_at
 from transfer_atlas.contradictions import contradictions
 from transfer_atlas.errors import UserError
 from transfer_atlas.settings import Settings
 from transfer_atlas.validation import validate
-from transfer_atlas.wording import Problem, nearest, yaml_number
+from transfer_atlas.wording import ENTRY, Problem, nearest, yaml_number
 
 __all__ = ["load", "merge", "nearest", "read_files"]
 
@@ -39,7 +40,9 @@ def load(config: Mapping[str, Any], files: Sequence[Path]) -> Settings:
 
 
 def _line(problem: Problem, config: Mapping[str, Any], files: Sequence[File]) -> str:
-    where = place(problem.key, config, files)
+    where, written = place(problem.key, config, files), value_at(config, problem.key)
+    if written is not ABSENT and problem.value is not ENTRY:
+        problem = replace(problem, value=written)  # 5, where the settings have 5.0
     line = f"{where}: {problem}"
     if where == COMMAND_LINE and len(problem.key) > 1 and yaml_number(problem.value) is not None:
         line += "; --config takes nested values as texts, so put them into a file for --configfile"

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from transfer_atlas.configuration import ABSENT, Key, value_at
 from transfer_atlas.settings import Settings, json_schema
-from transfer_atlas.wording import ENTRY, Problem, hint, nearest, one_of
+from transfer_atlas.wording import ENTRY, Problem, hint, nearest, nearest_names, one_of
 
 Node = dict[str, Any]
 
@@ -29,7 +29,7 @@ FORMS = {
     "url": "an address that begins with http:// or https://",
 }
 _BRANCH_TYPES = {"dict": "object", "list": "array"}
-_PLURALS = {"string": "texts", "number": "numbers", "integer": "whole numbers", "array": "lists", "object": "mappings"}
+_PLURALS = {"string": "texts", "number": "numbers", "integer": "whole numbers", "object": "entries"}
 
 
 def validate(config: Mapping[str, Any]) -> Settings | list[Problem]:
@@ -48,7 +48,7 @@ def _no_plain_data(value: Any, key: Key) -> Iterator[Problem]:
     if isinstance(value, Mapping):
         for name, below in value.items():
             if not isinstance(name, str):
-                yield Problem((*key, name), ENTRY, f"should be {NAME}{hint(name, 'string')}")
+                yield Problem((*key, name), ENTRY, f"should be text{hint(name, 'string')}")
             yield from _no_plain_data(below, (*key, name))
     elif isinstance(value, list):
         for position, below in enumerate(value):
@@ -86,21 +86,29 @@ def _child(node: Node, part: str | int) -> Node:
     return named or next((other for other in others if isinstance(other, dict)), {})
 
 
-def _bounds(node: Node) -> str:
-    low = f"at least {node['minimum']}" if "minimum" in node else ""
-    low = f"greater than {node['exclusiveMinimum']}" if "exclusiveMinimum" in node else low
-    high = f"at most {node['maximum']}" if "maximum" in node else ""
-    high = f"less than {node['exclusiveMaximum']}" if "exclusiveMaximum" in node else high
-    return " and ".join(filter(None, [low, high]))
+def _alternatives(node: Node) -> list[Node]:
+    """The branches of a union, or the node alone; null is left out."""
+    node = _resolved(node)
+    options = [_resolved(option) for option in node.get("anyOf", [node]) if option.get("type") != "null"]
+    # A whole number is a number.
+    numbers = [option.get("type") for option in options]
+    return [option for option in options if "number" not in numbers or option.get("type") != "integer"]
+
+
+def _number(noun: str, node: Node) -> str:
+    words = {"minimum": "at least", "exclusiveMinimum": "greater than", "maximum": "at most"}
+    words["exclusiveMaximum"] = "less than"
+    bounds = " and ".join(f"{word} {node[bound]}" for bound, word in words.items() if bound in node)
+    return f"{noun}, {bounds}" if bounds else noun
 
 
 def _list_of(node: Node) -> str:
-    item = _resolved(node.get("items", {}))
+    def plural(item: Node) -> str:
+        return "names" if "pattern" in item else item.get("const") or _PLURALS.get(item.get("type", ""), "values")
+
+    kinds = " or ".join(plural(item) for item in _alternatives(node.get("items", {})))
     few, many = node.get("minItems", 0), node.get("maxItems")
-    plural = "names" if "pattern" in item else _PLURALS.get(item.get("type", ""), "values")
-    count = f"{few} " if few and few == many else ""
-    at_least = ", at least one" if few == 1 and many is None else ""
-    return f"a list of {count}{plural}{at_least}"
+    return f"a list of {few} {kinds}" if few and few == many else f"a list of {kinds}" + ", at least one" * (few == 1)
 
 
 def described(node: Node, key: Key) -> str:
@@ -109,7 +117,8 @@ def described(node: Node, key: Key) -> str:
     if "discriminator" in node:
         return f"a mapping with source ({', '.join(node['discriminator']['mapping'])}) and the settings of that source"
     if "anyOf" in node:
-        return " or ".join(dict.fromkeys(described(option, key) for option in node["anyOf"]))
+        *others, last = (described(option, key) for option in _alternatives(node))
+        return f"{', '.join(others)} or {last}"
     if "const" in node or "enum" in node:
         allowed = node.get("enum", [node.get("const")])
         return f"one of {', '.join(allowed)}" if len(allowed) > 1 else str(allowed[0])
@@ -123,9 +132,9 @@ def described(node: Node, key: Key) -> str:
         case "array":
             return _list_of(node)
         case "integer":
-            return f"a whole number {_bounds(node)}".rstrip()
+            return _number("a whole number", node)
         case "number":
-            return f"a number {_bounds(node)}".rstrip()
+            return _number("a number", node)
         case "boolean":
             return "true or false"
     form = next((FORMS[part] for part in reversed(key) if part in FORMS), NAME)
@@ -173,11 +182,17 @@ def _find(path: Key, config: Mapping[str, Any]) -> _Spot:
 def _from_pydantic(details: Iterable[Mapping[str, Any]], config: Mapping[str, Any]) -> Iterator[Problem]:
     """Problems for the errors that validation found; several errors may be one problem."""
     spots = [(_find(tuple(detail["loc"]), config), detail) for detail in details]
-    deepest = {spot.key for spot, _ in spots}
+    keys = {spot.key for spot, _ in spots}
+    misspelt = {
+        (*spot.key[:-1], *nearest_names(spot.key[-1], spot.around["properties"]))
+        for spot, detail in spots
+        if detail["type"] == "extra_forbidden"
+    }
     for spot, detail in spots:
         # A union complains once for each branch: the branch that was meant goes deeper than the union itself.
-        deeper = any(len(key) > len(spot.key) and key[: len(spot.key)] == spot.key for key in deepest)
-        if not ("anyOf" in spot.node and deeper):
+        deeper = any(len(key) > len(spot.key) and key[: len(spot.key)] == spot.key for key in keys)
+        missing_but_misspelt = detail["type"] == "missing" and spot.key in misspelt
+        if not ("anyOf" in spot.node and deeper) and not missing_but_misspelt:
             yield _problem(spot, detail, config)
 
 
@@ -191,7 +206,7 @@ def _problem(spot: _Spot, detail: Mapping[str, Any], config: Mapping[str, Any]) 
     if kind == "extra_forbidden":
         return Problem(key, value, _no_such_setting(spot, config))
     if kind == "missing":
-        return Problem(key, ABSENT, f"add {described(spot.node, key)}")
+        return Problem(key, ABSENT, f"it is needed and should be {described(spot.node, key)}")
     if kind in ("union_tag_invalid", "union_tag_not_found"):
         return _wrong_source(spot, value)
     if "enum" in spot.node:

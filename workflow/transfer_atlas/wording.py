@@ -47,8 +47,12 @@ def shown(value: Any) -> str:
 
 def nearest(name: object, allowed: Iterable[str]) -> str:
     """`; did you mean X?`, or nothing when no allowed name is near."""
-    close = difflib.get_close_matches(str(name), list(allowed), n=1)
-    return f"; did you mean {close[0]}?" if close else ""
+    return "".join(f"; did you mean {close}?" for close in nearest_names(name, allowed))
+
+
+def nearest_names(name: object, allowed: Iterable[str]) -> list[str]:
+    """The nearest allowed name, where one is near enough that it may have been meant."""
+    return difflib.get_close_matches(str(name), list(allowed), n=1, cutoff=0.5)
 
 
 def one_of(value: object, allowed: Iterable[str], before: str = "") -> str:
