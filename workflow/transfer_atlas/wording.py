@@ -52,7 +52,7 @@ def nearest(name: object, allowed: Iterable[str]) -> str:
 
 def nearest_names(name: object, allowed: Iterable[str]) -> list[str]:
     """The nearest allowed name, where one is near enough that it may have been meant."""
-    return difflib.get_close_matches(str(name), list(allowed), n=1, cutoff=0.5)
+    return difflib.get_close_matches(name, list(allowed), n=1, cutoff=0.5) if isinstance(name, str) else []
 
 
 def one_of(value: object, allowed: Iterable[str], before: str = "") -> str:

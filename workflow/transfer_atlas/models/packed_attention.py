@@ -6,6 +6,7 @@ Registered with transformers as the attention implementation `packed`; the encod
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,29 +44,28 @@ class Group:
     """Neighbouring texts of a packed row that attend in one padded view.
 
     Attributes:
-        first, last: The group's tokens are [first, last) of the row.
+        tokens: How many tokens of the row are the group's.
         texts, longest: Number of texts B and tokens L of the longest.
         padding: None when the texts are equally long.
     """
 
-    first: int
-    last: int
+    tokens: int
     texts: int
     longest: int
     padding: Padding | None
 
     @staticmethod
-    def of(first: int, lengths: list[int], device: torch.device) -> Group:
-        """The group of texts with these lengths whose tokens begin at `first`."""
+    def of(lengths: list[int], device: torch.device) -> Group:
+        """The group of texts with these lengths."""
         texts, longest, tokens = len(lengths), max(lengths), sum(lengths)
         if texts * longest == tokens:
-            return Group(first, first + tokens, texts, longest, None)
+            return Group(tokens, texts, longest, None)
         filled = torch.arange(longest)[None, :] < torch.tensor(lengths)[:, None]
         slots = filled.flatten().nonzero().squeeze(1)
         token_of_slot = torch.zeros(filled.numel(), dtype=torch.int64)
         token_of_slot[slots] = torch.arange(tokens)
         padding = Padding(slots.to(device), token_of_slot.to(device), filled[:, None, None, :].to(device))
-        return Group(first, first + tokens, texts, longest, padding)
+        return Group(tokens, texts, longest, padding)
 
 
 @dataclass(frozen=True)
@@ -78,11 +78,7 @@ class Packing:
     @staticmethod
     def of(lengths: Tensor, device: torch.device) -> Packing:
         """The packing of texts with these lengths ([B], int64, on the CPU)."""
-        groups, first = [], 0
-        for part in lengths.split(GROUP):
-            group = Group.of(first, part.tolist(), device)
-            groups.append(group)
-            first = group.last
+        groups = [Group.of(part.tolist(), device) for part in lengths.split(GROUP)]
         return Packing(lengths.to(device), groups)
 
 
@@ -112,16 +108,17 @@ class _Unpad(torch.autograd.Function):
         return gradients[0].new_zeros(ctx.shape).index_copy_(0, ctx.padding.slots, gradients[0]), None
 
 
-def _attend(states: list[Tensor], group: Group, scale: float, dropout: nn.Module | None) -> Tensor:
+def _attend(states: Iterable[Tensor], group: Group, scale: float, dropout: nn.Module | None) -> Tensor:
     """Attention of one group: query, key and value [n, heads, d] to [n, heads, d]."""
-    heads, size = states[0].shape[1:]
+    query, key, value = states
+    heads, size = query.shape[1:]
     padding = group.padding
 
     def padded(tokens: Tensor) -> Tensor:
         slots: Tensor = tokens if padding is None else _Pad.apply(tokens.reshape(-1, heads * size), padding)
         return slots.reshape(group.texts, group.longest, heads, size).transpose(1, 2)
 
-    query, key, value = map(padded, states)
+    query, key, value = padded(query), padded(key), padded(value)
     if dropout is None:
         mask = None if padding is None else padding.filled
         mixed = nn.functional.scaled_dot_product_attention(query, key, value, attn_mask=mask, scale=scale)
@@ -156,11 +153,10 @@ def packed_attention(
     scale = query.shape[3] ** -0.5 if scaling is None else scaling
     dropout = getattr(module, "dropout", None)
     active = dropout if isinstance(dropout, StreamDropout) and dropout.active else None
-    tokens = [tensor[0].transpose(0, 1) for tensor in (query, key, value)]
-    mixed = [
-        _attend([states[group.first : group.last] for states in tokens], group, scale, active)
-        for group in packing.groups
-    ]
+    # `split` and not slices: its gradient is one concatenation.
+    sizes = [group.tokens for group in packing.groups]
+    parts = zip(*(tensor[0].transpose(0, 1).split(sizes) for tensor in (query, key, value)), strict=True)
+    mixed = [_attend(part, group, scale, active) for part, group in zip(parts, packing.groups, strict=True)]
     return torch.cat(mixed)[None], None
 
 
