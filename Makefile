@@ -41,9 +41,9 @@ format: setup-test
 	$(BIN)/ruff format workflow tests
 	$(BIN)/snakefmt Snakefile workflow/rules
 
-# A real end-to-end run in minutes: the same models, data, rules and reports at the smallest scale.
+# A real end-to-end run in minutes, in a folder of its own: the same model, data and rules at the smallest scale.
 smoke: setup
-	$(BIN)/snakemake --cores $(CORES) --configfile configs/smoke.yaml --directory results/smoke
+	$(BIN)/snakemake --cores $(CORES) --configfile config.yaml configs/smoke.yaml --directory build/smoke
 
 report: setup
 	$(BIN)/snakemake --report report.html

@@ -25,7 +25,17 @@ def test_keep_rate(p: float) -> None:
     assert abs(kept - (1 - p)) < 5 * (p * (1 - p) / n) ** 0.5
 
 
-@pytest.mark.parametrize(("p", "kept"), [(0.0, True), (1e-6, True), (1 - 1e-5, False)])
+@pytest.mark.parametrize(
+    ("p", "kept"),
+    [
+        (0.0, True),
+        (1e-6, True),
+        (1 - 1e-5, False),
+        pytest.param(
+            1 - 1e-6, False, marks=pytest.mark.xfail(strict=True, reason="the threshold wraps around and keeps all")
+        ),
+    ],
+)
 def test_extreme_probabilities_are_rounded(p: float, kept: bool) -> None:
     mask = keep_mask(torch.Size([10_000]), p, stream())
     assert mask.double().mean() == pytest.approx(float(kept), abs=1e-3)

@@ -5,6 +5,7 @@ import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -83,3 +84,72 @@ def test_pickled_weights_only(folder: Path) -> None:
 def test_pickled_weights_beside_others_are_not_read(folder: Path) -> None:
     (folder / "pytorch_model.bin").write_bytes(b"no pickle")
     load_pretrained(folder)
+
+
+# --- folders that look right and are not --------------------------------------------------------------------
+
+
+def change_weights(folder: Path, change: Callable[[dict[str, torch.Tensor]], dict[str, torch.Tensor]]) -> None:
+    save_file(change(load_file(folder / "model.safetensors")), folder / "model.safetensors", metadata={"format": "pt"})
+
+
+def change_config(folder: Path, **changes: Any) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, **changes}))
+
+
+def test_weights_without_a_pooler_are_whole(folder: Path) -> None:
+    change_weights(folder, lambda weights: {k: v for k, v in weights.items() if not k.startswith("pooler.")})
+    load_pretrained(folder)
+
+
+def test_weights_behind_a_prefix_are_found(folder: Path) -> None:
+    expected = load_file(folder / "model.safetensors")
+    change_weights(folder, lambda weights: {f"bert.{name}": value for name, value in weights.items()})
+    state = load_pretrained(folder).encoder.state_dict()
+    assert all(torch.equal(value, expected[name]) for name, value in state.items())
+
+
+SILENTLY_RANDOM: dict[str, Callable[[Path], None]] = {
+    "a layer's weights are missing": lambda folder: change_weights(
+        folder, lambda weights: {k: v for k, v in weights.items() if "layer.1.output" not in k}
+    ),
+    "all weights have other names": lambda folder: change_weights(
+        folder, lambda weights: {f"other.{k}": v for k, v in weights.items()}
+    ),
+    "the config has a layer more": lambda folder: change_config(folder, num_hidden_layers=4),
+}
+
+
+@pytest.mark.xfail(strict=True, reason="missing weights are drawn at random without a word")
+@pytest.mark.parametrize("spoil", SILENTLY_RANDOM.values(), ids=SILENTLY_RANDOM.keys())
+def test_no_weight_is_made_up(spoil: Callable[[Path], None], folder: Path) -> None:
+    spoil(folder)
+    assert re.search(r"embeddings\.|encoder\.layer\.", refusal(folder))
+
+
+@pytest.mark.xfail(strict=True, reason="every word becomes [UNK] without a word")
+@pytest.mark.parametrize("missing", [["tokenizer.json"], ["tokenizer.json", "tokenizer_config.json"]])
+def test_a_tokenizer_without_vocabulary(missing: list[str], folder: Path) -> None:
+    for name in missing:
+        (folder / name).unlink()
+    assert "tokenizer.json" in refusal(folder)
+
+
+UNREADABLE: dict[str, Callable[[Path], Any]] = {
+    "config is no JSON": lambda folder: (folder / "config.json").write_text("{"),
+    "config is no object": lambda folder: (folder / "config.json").write_text("[]"),
+    "weights are cut off": lambda folder: (folder / "model.safetensors").write_bytes(
+        (folder / "model.safetensors").read_bytes()[:5000]
+    ),
+    "weights are empty": lambda folder: (folder / "model.safetensors").write_bytes(b""),
+    "weights have other shapes": lambda folder: change_config(folder, hidden_size=64),
+    "weights have another file name": lambda folder: (folder / "model.safetensors").rename(folder / "w.safetensors"),
+}
+
+
+@pytest.mark.xfail(strict=True, reason="a traceback of json, safetensors or transformers instead")
+@pytest.mark.parametrize("spoil", UNREADABLE.values(), ids=UNREADABLE.keys())
+def test_unreadable_files(spoil: Callable[[Path], Any], folder: Path) -> None:
+    spoil(folder)
+    refusal(folder)

@@ -18,8 +18,8 @@ def test_linear_head_is_a_linear_map_of_the_pooled_states() -> None:
 
 def test_linear_head_starts_like_bert() -> None:
     head = LinearHead(1024, 64, 0.1, stream())
-    assert float(head.output.weight.std()) == pytest.approx(0.02, rel=0.02)
-    assert float(head.output.weight.mean()) == pytest.approx(0.0, abs=5 * 0.02 / 256)
+    assert head.output.weight.std().item() == pytest.approx(0.02, rel=0.02)
+    assert head.output.weight.mean().item() == pytest.approx(0.0, abs=5 * 0.02 / 256)
     assert not head.output.bias.any()
 
 
@@ -57,7 +57,7 @@ def test_scalar_mix_learns_its_weights() -> None:
 
 def test_hidden_layer_starts_like_he_et_al() -> None:
     head = ScalarMixMLP(512, 3, 256, 2, 0.1, stream())
-    assert float(head.hidden.weight.std()) == pytest.approx((2 / 512) ** 0.5, rel=0.02)
+    assert head.hidden.weight.std().item() == pytest.approx((2 / 512) ** 0.5, rel=0.02)
     assert not head.hidden.bias.any()
 
 

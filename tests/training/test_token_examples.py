@@ -69,9 +69,7 @@ def test_the_longer_text_of_a_pair_is_truncated_first(load: Load) -> None:
     assert examples.truncated == 1
 
 
-@pytest.mark.parametrize(
-    ("labels", "dtype"), [(np.array([1, 0]), torch.int64), (np.array([1.5, 0.25]), torch.float32)]
-)
+@pytest.mark.parametrize(("labels", "dtype"), [(np.array([1, 0]), torch.int64), (np.array([1.5, 0.25]), torch.float32)])
 def test_targets(labels: np.ndarray, dtype: torch.dtype, load: Load) -> None:
     examples = tokenise(load().tokenizer, ["w1", "w2"], None, labels, 16, 0)
     assert examples.targets.dtype == dtype

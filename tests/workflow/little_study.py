@@ -60,9 +60,9 @@ PLAIN = [
 ]
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 
-# Of the tables, only these hold what is measured and so differs from one time to the next.
-MEASURED_COLUMNS = ["seconds", "peak_memory_mb"]
-MEASURED_TABLE = "costs"
+# What is measured differs from one time to the next: these columns of tables, and the figure drawn from them.
+MEASURED_COLUMNS = ["seconds", "peak_memory_mb", "seconds_total"]
+MEASURED_FIGURE = "costs"
 
 CONFIG: dict[str, Any] = {
     "study": "little",
@@ -158,6 +158,7 @@ SIMILARITY_CELL = "finetune/tiny/none/similarity/patient/nall"
 HEADS_CELL = "train_heads/tiny/none/sentiment/extract/n48"
 PLAIN_FILE = "results/cells/tiny/none/sentiment/finetune/none/n48.parquet"
 HEADS_FILE = "results/cells/tiny/none/sentiment/extract/none/n48.parquet"
+SURGERY_FILE = "results/cells/tiny/none/sentiment/finetune/reset_top/n48.parquet"
 SIMILARITY_FILE = "results/cells/tiny/none/similarity/patient/none/nall.parquet"
 REVIEWS_TRAININGS = {f"train_intermediate/tiny/reviews/sentiment/seed{seed}" for seed in (1, 2)}
 ANALYSIS = {"aggregate", "plot"}
@@ -287,14 +288,18 @@ class LittleStudy:
         text = yaml.safe_dump(self.config, sort_keys=False)
         (self.folder / "config.yaml").write_text(text, encoding="utf-8")
 
-    def edit(self, file: str, old: str, new: str) -> None:
-        """Edit the code (below workflow/transfer_atlas) or another file of the folder: `old` stands there once."""
-        path = self.folder / file
-        if not path.is_file():
-            path = self.folder / "workflow" / "transfer_atlas" / file
-        text = path.read_text(encoding="utf-8")
-        assert text.count(old) == 1, f"{path} holds {old!r} {text.count(old)} times: mend this test"
-        path.write_text(text.replace(old, new), encoding="utf-8")
+    @property
+    def package(self) -> Path:
+        """The code."""
+        return self.folder / "workflow" / "transfer_atlas"
+
+    def edit(self, old: str, new: str) -> None:
+        """Edit the code, wherever `old` stands: once in the whole package, or this test has to be mended."""
+        found = [path for path in self.package.rglob("*.py") if old in path.read_text(encoding="utf-8")]
+        assert len(found) == 1, f"{old!r} stands in {len(found)} modules: mend this test"
+        text = found[0].read_text(encoding="utf-8")
+        assert text.count(old) == 1, f"{old!r} stands {text.count(old)} times in {found[0]}: mend this test"
+        found[0].write_text(text.replace(old, new), encoding="utf-8")
 
     # --- calls ---
 
@@ -376,23 +381,27 @@ class LittleStudy:
         """Every byte of tables, figures, predictions and weights that must not depend on how one got there."""
         found = {}
         for path in self._published():
-            name = str(path.relative_to(self.results))
-            if path.suffix == ".csv" and path.stem == "runs":
-                found[name] = self.table("runs").drop(columns=MEASURED_COLUMNS).to_csv(index=False).encode()
-            elif path.suffix == ".parquet" and not path.stem.endswith(".predictions"):
-                found[name] = pd.read_parquet(path).drop(columns=MEASURED_COLUMNS).to_csv(index=False).encode()
-            else:
-                found[name] = path.read_bytes()
+            content = path.read_bytes()
+            if path.suffix == ".csv":
+                content = _unmeasured(pd.read_csv(path, dtype=str, keep_default_na=False), content)
+            elif path.suffix == ".parquet":
+                content = _unmeasured(pd.read_parquet(path), content)
+            found[str(path.relative_to(self.results))] = content
         return found
 
     def _published(self) -> Iterator[Path]:
-        for place, ending in {
-            "tables": "*.*",
-            "figures": "*.svg",
-            "cells": "*.parquet",
-            "intermediate": "*.safetensors",
-        }.items():
-            for path in sorted((self.results / place).rglob(ending)):
-                if path.stem != MEASURED_TABLE:
-                    yield path
+        yield from sorted((self.results / "tables").iterdir())
+        yield from (path for path in (self.results / "figures").glob("*.svg") if path.stem != MEASURED_FIGURE)
+        yield from sorted((self.results / "cells").rglob("*.parquet"))
+        yield from sorted((self.results / "intermediate").rglob("*.safetensors"))
 
+    def differing(self, other: LittleStudy) -> list[str]:
+        """Names of the results that are not the same bytes in both."""
+        ours, theirs = self.outcome(), other.outcome()
+        return sorted(name for name in ours.keys() | theirs.keys() if ours.get(name) != theirs.get(name))
+
+
+def _unmeasured(table: pd.DataFrame, content: bytes) -> bytes:
+    """A table's own bytes, or, where some columns are measured, those of the others."""
+    measured = [name for name in MEASURED_COLUMNS if name in table.columns]
+    return table.drop(columns=measured).to_csv(index=False).encode() if measured else content

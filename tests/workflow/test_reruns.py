@@ -9,10 +9,10 @@ import pytest
 from little_study import (
     AFTER_REVIEWS_CELL,
     ANALYSIS,
-    HEADS_FILE,
-    PLAIN_FILE,
     HEADS_CELL,
+    HEADS_FILE,
     PLAIN_CELL,
+    PLAIN_FILE,
     REVIEWS_TRAININGS,
     RUNS_IN_STORE,
     SIMILARITY_CELL,
@@ -107,12 +107,13 @@ def comment_in_configuration(study: LittleStudy) -> None:
 
 
 def comments_docstrings_white_space_in_code(study: LittleStudy) -> None:
-    package = study.folder / "workflow" / "transfer_atlas"
     for module in ("training/loop.py", "steps/train.py", "tasks/readers.py", "analysis/tables.py", "figures/style.py"):
-        path = package / module
+        path = study.package / module
         first, rest = path.read_text(encoding="utf-8").split("\n", 1)
         assert first.startswith('"""')
-        text = first.replace('"""', '"""An edited docstring. ', 1) + "\n# A comment.\n\n\n" + rest + "\n\n\n# The end.\n"
+        text = (
+            first.replace('"""', '"""An edited docstring. ', 1) + "\n# A comment.\n\n\n" + rest + "\n\n\n# The end.\n"
+        )
         path.write_text(text.replace("import annotations\n", "import annotations  # why\n\n\n", 1), encoding="utf-8")
 
 
@@ -148,7 +149,7 @@ FETCHED_AND_PREPARED = {"download", "prepare_task", "compare_tasks"}
 
 def test_edited_loop_retrains_what_passes_through_it(study: LittleStudy) -> None:
     before = study.stored()
-    study.edit("training/loop.py", "EVALUATION_BATCH = 64", "EVALUATION_BATCH = 16")
+    study.edit("EVALUATION_BATCH = 64", "EVALUATION_BATCH = 16")
 
     planned = study.plan()
     assert planned >= {PLAIN_CELL, SURGERY_CELL, AFTER_REVIEWS_CELL, SIMILARITY_CELL, HEADS_CELL, *REVIEWS_TRAININGS}
@@ -164,7 +165,6 @@ def test_edited_loop_retrains_what_passes_through_it(study: LittleStudy) -> None
 def test_edited_training_step_retrains_what_it_trains(study: LittleStudy) -> None:
     """What a step does to the data before the loop sees them decides the result as much as the loop does."""
     study.edit(
-        "steps/train.py",
         'forbidden_keys(read_split(target, "validation"), read_split(target, "test"))',
         'forbidden_keys(read_split(target, "validation"))',
     )
@@ -179,13 +179,13 @@ def test_edited_training_step_retrains_what_it_trains(study: LittleStudy) -> Non
 
 
 def test_edited_figure_redraws_only(study: LittleStudy) -> None:
-    path = study.folder / "workflow" / "transfer_atlas" / "figures" / "layers_kept.py"
+    path = study.package / "figures" / "layers_kept.py"
     path.write_text(path.read_text(encoding="utf-8") + "\nSIZE_OF_DOTS = 3\n", encoding="utf-8")
     assert study.plan() == {"plot"}
 
 
 def test_edited_table_retrains_nothing(study: LittleStudy) -> None:
-    path = study.folder / "workflow" / "transfer_atlas" / "analysis" / "intervals.py"
+    path = study.package / "analysis" / "intervals.py"
     path.write_text(path.read_text(encoding="utf-8") + "\nLEVEL_OF_ANOTHER_INTERVAL = 0.9\n", encoding="utf-8")
     assert study.plan() == ANALYSIS
 

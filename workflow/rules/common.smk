@@ -13,6 +13,7 @@ study.put_interpreter_on_path()
 try:
     SETTINGS = problems.load(config, [Path(file) for file in workflow.configfiles])
     PLAN = plan.expand(SETTINGS)
+    study.check_files(SETTINGS, PLAN)
     study.check_sizes(SETTINGS, PLAN)
 except UserError as error:
     print(error, file=sys.stderr)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from transfer_atlas import estimate, plan, problems, study
 from transfer_atlas.errors import UserError
@@ -15,6 +15,8 @@ from transfer_atlas.settings import Settings
 
 if TYPE_CHECKING:
     from transfer_atlas.training.cell import Job
+
+E = TypeVar("E")
 
 LOCK = Path("artifacts.lock")
 
@@ -34,6 +36,19 @@ def _configured(files: list[Path]) -> Settings:
     return problems.load(problems.read_files(files), files)
 
 
+def _entry(group: Mapping[str, E], name: str, what: str) -> E:
+    """The entry of this name, or a clear word that there is none."""
+    if name not in group:
+        raise UserError(f"no {what} is called {name}{problems.nearest(name, group)}")
+    return group[name]
+
+
+def _state(settings: Settings, model: str, name: str, task: str) -> State:
+    """The state of this name that the plan knows."""
+    known = {state.name: state for state in plan.states(settings, plan.expand(settings), model, task)}
+    return _entry(known, name, f"state of {model} on {task}")
+
+
 def _cell(settings: Settings, name: str) -> Cell:
     cells = plan.expand(settings).cells
     if name not in cells:
@@ -46,8 +61,9 @@ def _cell(settings: Settings, name: str) -> Cell:
 
 def check(arguments: Namespace) -> None:
     """Validate, and say what is selected."""
-    settings = _configured(arguments.configfile)
+    settings = _configured(arguments.configfile or [Path("config.yaml")])
     selected = plan.expand(settings)
+    study.check_files(settings, selected)
     study.check_sizes(settings, selected)
     print(study.describe_plan(settings, selected, os.cpu_count()))
 
@@ -83,14 +99,14 @@ def download(arguments: Namespace) -> None:
     from transfer_atlas.steps import download as step
 
     name = arguments.artifact
-    step.run(name, study.read_settings().artifacts[name], plan.artifact_folder(name), LOCK)
+    step.run(name, _entry(study.read_settings().artifacts, name, "artifact"), plan.artifact_folder(name), LOCK)
 
 
 def prepare_task(arguments: Namespace) -> None:
     """Prepare one task."""
     from transfer_atlas.steps import prepare_task as step
 
-    task = study.read_settings().tasks[arguments.task]
+    task = _entry(study.read_settings().tasks, arguments.task, "task")
     source = Path() if task.artifact is None else plan.artifact_folder(task.artifact) / "files"
     step.run(arguments.task, task, source, plan.task_folder(arguments.task))
 
@@ -132,7 +148,7 @@ def train_intermediate(arguments: Namespace) -> None:
     from transfer_atlas.steps import train_intermediate as step
 
     settings = study.read_settings()
-    state = State(arguments.model, arguments.intermediate, arguments.task, int(arguments.seed))
+    state = _state(settings, arguments.model, f"{arguments.intermediate}.seed{arguments.seed}", arguments.task)
     step.run(_train_job(settings, plan.cell_before(settings, state)), plan.intermediate_folder(state))
 
 
@@ -140,9 +156,10 @@ def extract_features(arguments: Namespace) -> None:
     """Encode a task with a model state."""
     from transfer_atlas.steps import extract_features as step
 
-    state = State.parse(arguments.model, arguments.state, arguments.task)
+    settings = study.read_settings()
+    state = _state(settings, arguments.model, arguments.state, arguments.task)
     folder = plan.representation_folder(state, arguments.pooling)
-    step.run(study.read_settings(), state, arguments.pooling, folder)
+    step.run(settings, state, arguments.pooling, folder)
 
 
 def aggregate(arguments: Namespace) -> None:

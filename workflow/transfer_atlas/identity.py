@@ -17,9 +17,11 @@ from typing import Any
 PACKAGE = "transfer_atlas"
 PACKAGE_FOLDER = Path(__file__).parent
 
-# Modules whose edits cannot change a result by themselves. `settings` types what the configuration says and `plan`
-# says which runs that means: both reach a run through its resolved settings, which are in its digest anyway.
-NOT_DIGESTED = frozenset({f"{PACKAGE}.{name}" for name in ("settings", "plan", "errors", "training.progress")})
+# Modules whose edits cannot change a result by themselves: they say what a configuration means and where its results
+# lie, which reaches a run through its resolved settings; or they report, or move bytes.
+NOT_DIGESTED = frozenset(
+    f"{PACKAGE}.{name}" for name in ("settings", "plan", "identity", "atomic", "errors", "training.progress")
+)
 
 
 def digest_of(value: Any) -> str:
@@ -73,17 +75,20 @@ def _without_docstrings(tree: ast.Module) -> ast.Module:
 
 
 def modules_behind(module: str, folder: Path = PACKAGE_FOLDER) -> list[str]:
-    """`module` and every module of this package that it imports, directly or through others, sorted."""
+    """`module` and every module of this package that it imports, directly or through others, sorted.
+
+    Those that cannot change a result (`NOT_DIGESTED`) are left out and not looked through.
+    """
     seen: set[str] = set()
     waiting = [module]
     while waiting:
         name = waiting.pop()
         path = module_file(name, folder)
-        if name in seen or path is None:
+        if name in seen or name in NOT_DIGESTED or path is None:
             continue
         seen.add(name)
         waiting.extend(_imports(ast.parse(path.read_text(encoding="utf-8"))))
-    return sorted(seen - NOT_DIGESTED)
+    return sorted(seen)
 
 
 @cache

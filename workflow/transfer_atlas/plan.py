@@ -268,8 +268,8 @@ def representation_settings(settings: Settings, state: State, pooling: str) -> d
 
 # The modules that compute a run's result, as opposed to those that store or tabulate it.
 CODE_OF_METHOD = {
-    "finetune": ("training.finetuning", "tasks.overlap"),
-    "extract": ("training.head_training", "representations.extraction"),
+    "finetune": ("training.finetuning",),
+    "extract": ("training.head_training", "representations.extraction", "models.encoder"),
 }
 
 
@@ -321,6 +321,12 @@ def _model_identity(settings: Settings, cell: Cell, run: Run, sources: Sources) 
 def intermediate_states(settings: Settings, selected: Plan) -> list[State]:
     """Every state after an intermediate task that the plan needs, each once, in a fixed order."""
     cells = [cell for cell in selected.cells.values() if cell.intermediate != NONE]
+    return list(dict.fromkeys(state for cell in cells for state in states_of(settings, cell)))
+
+
+def states(settings: Settings, selected: Plan, model: str, task: str) -> list[State]:
+    """The states of a model on a task that the plan starts runs from."""
+    cells = [cell for cell in selected.cells.values() if (cell.model, cell.task) == (model, task)]
     return list(dict.fromkeys(state for cell in cells for state in states_of(settings, cell)))
 
 

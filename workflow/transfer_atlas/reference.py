@@ -37,7 +37,7 @@ def _type(node: dict[str, Any]) -> str:
     if kind == "array":
         return f"list of {_type(node.get('items', {}))}"
     if kind == "object":
-        values = node.get("additionalProperties")
+        values = node.get("additionalProperties") or next(iter(node.get("patternProperties", {}).values()), None)
         return f"mapping of names to {_type(values)}" if isinstance(values, dict) else "mapping"
     bounds = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
     limits = " ".join(f"{sign} {node[key]}" for key, sign in bounds.items() if key in node)

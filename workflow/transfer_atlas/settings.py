@@ -97,7 +97,9 @@ LayerChoice = Annotated[
 class Strict(BaseModel):
     """Unknown keys and loosely typed values are mistakes, never guesses."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        extra="forbid", strict=True, frozen=True, use_attribute_docstrings=True, allow_inf_nan=False
+    )
 
 
 # --- artifacts ---------------------------------------------------------------------------------------------
@@ -316,8 +318,6 @@ class Intermediate(Strict):
     """Train examples of the intermediate task."""
     seed: SeedChoice = "paired"
     """`paired`: each target seed has an intermediate training of its own, so its variance is in the interval."""
-    label: str = ""
-    """Name shown in tables and figures; the entry's name when empty."""
 
 
 class Experiment(Strict):

@@ -59,8 +59,8 @@ def in_report(path: Path) -> dict[str, Any]:
 
 
 def labels(settings: Settings) -> dict[str, str]:
-    """Display labels of entries that have one."""
-    groups = (settings.models, settings.tasks, settings.recipes, settings.intermediates, settings.surgeries)
+    """Display labels of entries that have one. An intermediate entry named after its task shows the task's."""
+    groups = (settings.surgeries, settings.recipes, settings.tasks, settings.models)
     return {name: entry.label for group in groups for name, entry in group.items() if entry.label}
 
 
@@ -97,6 +97,18 @@ def own_files(task: Task) -> list[str]:
     return found
 
 
+def check_files(settings: Settings, selected: Plan) -> None:
+    """Stop before any job when a task's own files are not there."""
+    for name in compared_tasks(settings, selected):
+        task = settings.tasks[name]
+        for split, files in task.files.items():
+            for file in [files] if isinstance(files, str) else files:
+                if task.artifact is None and not Path(file).exists():
+                    raise UserError(
+                        f"tasks.{name}.files.{split}: {file} not found; name a file relative to {Path.cwd()}"
+                    )
+
+
 def check_sizes(settings: Settings, selected: Plan) -> None:
     """Stop before any job when a train size is larger than a prepared task's training split.
 
@@ -108,12 +120,13 @@ def check_sizes(settings: Settings, selected: Plan) -> None:
             rows[task] = int(description.describe(plan.task_folder(task))["rows"]["train"])
         except (OSError, KeyError, ValueError):
             rows[task] = None
-    for cell in selected.cells.values():
+    for cell in dict.fromkeys(cell for cell, _ in plan.all_runs(settings, selected)):
         known = rows.get(cell.task)
         if isinstance(cell.size, int) and known is not None and cell.size > known:
+            where = "experiments" if cell.target is None else "intermediates"
             raise UserError(
-                f"experiments: a train size of {cell.size} for {cell.task} is impossible: it has {known} training "
-                f"rows; use at most {known}, or all"
+                f"{where}: a train size of {cell.size} for {cell.task} is impossible: it has {known} training rows; "
+                f"use at most {known}, or all"
             )
 
 
@@ -132,6 +145,8 @@ def read_settings() -> Settings:
         return Settings.model_validate_json(plan.SETTINGS_FILE.read_text(encoding="utf-8"))
     except OSError:
         raise UserError(f"{plan.SETTINGS_FILE} not found; run snakemake here first") from None
+    except ValueError:
+        raise UserError(f"{plan.SETTINGS_FILE} was written by another version; run snakemake here again") from None
 
 
 def sources() -> Sources:

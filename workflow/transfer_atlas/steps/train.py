@@ -8,12 +8,11 @@ from transfer_atlas import plan
 from transfer_atlas.models.encoder import load_pretrained
 from transfer_atlas.plan import Run
 from transfer_atlas.tasks.description import number_of_classes
-from transfer_atlas.tasks.overlap import forbidden_keys, rows_without
 from transfer_atlas.tasks.storage import read_split
 from transfer_atlas.training import device
 from transfer_atlas.training.cell import Job, run_all
 from transfer_atlas.training.checkpoint import Keeper
-from transfer_atlas.training.finetuning import TaskData, finetune
+from transfer_atlas.training.finetuning import TaskData, finetune, leave_out
 from transfer_atlas.training.outcome import Trained
 from transfer_atlas.training.results import write_cell
 
@@ -29,8 +28,8 @@ def train(job: Job) -> list[dict[str, Any]]:
     left_out = 0
     if cell.target is not None:
         target = plan.task_folder(cell.target)
-        seen = forbidden_keys(read_split(target, "validation"), read_split(target, "test"))
-        splits["train"], left_out = rows_without(splits["train"], seen)
+        evaluation = [read_split(target, split) for split in ("validation", "test")]
+        splits["train"], left_out = leave_out(splits["train"], *evaluation)
         print(f"{left_out} training rows of {cell.task} hold an evaluation text of {cell.target} and are left out")
     classes = number_of_classes(plan.task_folder(cell.task))
     data = TaskData.of(settings.tasks[cell.task], classes, splits, pretrained, left_out)

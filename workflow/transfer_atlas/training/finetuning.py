@@ -21,6 +21,7 @@ from transfer_atlas.plan import Run
 from transfer_atlas.settings import Recipe, Surgery, Task
 from transfer_atlas.streams import stream_seed
 from transfer_atlas.tasks.examples import Examples
+from transfer_atlas.tasks.overlap import forbidden_keys, rows_without
 from transfer_atlas.tasks.subsets import nested_subset
 from transfer_atlas.training import device, schedule
 from transfer_atlas.training.loop import Observer, fit, predict
@@ -63,6 +64,11 @@ class TaskData:
                 flush=True,
             )
         return TaskData(task, classes, splits, tokenised, left_out)
+
+
+def leave_out(train: Examples, *evaluation: Examples) -> tuple[Examples, int]:
+    """Training rows of an intermediate task that hold no text of the target's evaluation splits, and how many did."""
+    return rows_without(train, forbidden_keys(*evaluation))
 
 
 def operate(encoder: nn.Module, entry: Surgery, keep: int | None, generator: torch.Generator) -> None:

@@ -1,0 +1,386 @@
+"""From a configuration to cells, runs and identities."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from transfer_atlas import plan, problems
+from transfer_atlas.identity import PACKAGE, digest_of, modules_behind
+from transfer_atlas.plan import NONE, Cell, Run, Sources, State
+from transfer_atlas.settings import Settings
+
+SOUND = Path(__file__).parent / "sound_configuration.yaml"
+SOURCES = Sources(artifact=lambda name: f"artifact {name}", data=lambda name: f"data {name}")
+FIRST = Run(None, 1)
+PLAIN = Cell("tiny", NONE, "sentiment", "finetune", NONE, 16)
+AFTER_TOPICS = Cell("tiny", "topics", "sentiment", "finetune", NONE, 16)
+EXTRACT = Cell("tiny", NONE, "sentiment", "extract", NONE, 16)
+ABLATED = Cell("tiny", NONE, "sentiment", "finetune", "reset_top", 16)
+
+
+def changed(*keys: str, to: Any) -> Settings:
+    """The sound configuration with one setting changed."""
+    config = problems.read_files([SOUND])
+    over = to
+    for key in reversed(keys):
+        over = {key: over}
+    return Settings.model_validate(problems.merge(config, over if keys else {}))
+
+
+@pytest.fixture
+def settings() -> Settings:
+    return changed(to=None)
+
+
+def digest(settings: Settings, cell: Cell, run: Run = FIRST, sources: Sources = SOURCES) -> str:
+    """The digest of a run."""
+    return digest_of(plan.run_identity(settings, cell, run, sources))
+
+
+# --- which cells and runs ----------------------------------------------------------------------------------
+
+
+def test_every_combination_is_a_cell(settings: Settings) -> None:
+    cells = plan.expand(settings).cells
+    grid = {
+        f"tiny/{intermediate}/{task}/{recipe}/none/n{size}"
+        for intermediate in ("none", "topics")
+        for task in ("sentiment", "similarity")
+        for recipe in ("finetune", "extract")
+        for size in (16, "all")
+    }
+    assert set(cells) == {*grid, "tiny/none/sentiment/finetune/reset_top/n16"}
+    assert list(cells) == sorted(cells)
+
+
+def test_runs_of_a_cell_are_its_depths_and_seeds(settings: Settings) -> None:
+    cells = plan.expand(settings).cells
+    assert cells["tiny/none/sentiment/extract/none/n16"].runs == (Run(None, 1), Run(None, 2))
+    assert cells["tiny/none/sentiment/finetune/reset_top/n16"].runs == tuple(
+        Run(depth, seed) for depth in (0, 2) for seed in (1, 2, 3)
+    )
+
+
+def experiments(*entries: dict[str, Any]) -> Settings:
+    """The sound configuration with other experiments."""
+    usual = {"models": ["tiny"], "tasks": ["sentiment"], "recipes": ["finetune"], "sizes": [16]}
+    return changed("experiments", to=[usual | entry for entry in entries])
+
+
+def test_a_cell_that_several_experiments_ask_for_is_there_once_with_the_runs_of_all() -> None:
+    selected = plan.expand(experiments({"seeds": [1, 2]}, {"seeds": [2, 5], "sizes": [16, 32]}))
+    assert [len(cell.runs) for cell in selected.cells.values()] == [3, 2]
+    assert [run.seed for run in selected.cells[PLAIN.name].runs] == [1, 2, 5]
+    assert selected.runs == 5
+
+
+def test_depths_all_is_every_number_of_layers() -> None:
+    (cell,) = plan.expand(experiments({"surgeries": ["reset_top"], "seeds": 1})).cells.values()
+    assert [run.depth for run in cell.runs] == [0, 1, 2]
+
+
+def test_surgery_is_for_fine_tuning_of_the_pretrained_model_only() -> None:
+    selected = plan.expand(
+        experiments(
+            {
+                "surgeries": ["none", "reset_top"],
+                "recipes": ["finetune", "extract"],
+                "intermediates": ["none", "topics"],
+            }
+        )
+    )
+    assert [name for name in selected.cells if "reset_top" in name] == [ABLATED.name]
+
+
+def test_order_of_experiments_does_not_matter() -> None:
+    entries: list[dict[str, Any]] = [{"seeds": [3, 1]}, {"seeds": [2]}, {"sizes": ["all"]}]
+    assert plan.expand(experiments(*entries)) == plan.expand(experiments(*reversed(entries)))
+
+
+def test_tasks_of_a_plan_are_its_targets(settings: Settings) -> None:
+    assert plan.expand(settings).tasks == ["sentiment", "similarity"]
+
+
+# --- intermediate tasks ------------------------------------------------------------------------------------
+
+
+def test_states(settings: Settings) -> None:
+    cells = plan.expand(settings).cells
+    plain, after = cells["tiny/none/sentiment/extract/none/n16"], cells["tiny/topics/sentiment/extract/none/n16"]
+    assert plan.states_of(settings, plain) == [State("tiny", NONE, "sentiment", None)]
+    assert [state.name for state in plan.states_of(settings, after)] == ["topics.seed1", "topics.seed2"]
+
+
+@pytest.mark.parametrize(
+    "state",
+    [State("m", NONE, "t", None), State("m", "imdb", "t", 3), State("m", "a.seed1", "t", 2)],
+    ids=lambda state: state.name,
+)
+def test_a_state_is_found_by_its_name(state: State) -> None:
+    assert State.parse(state.model, state.name, state.task) == state
+
+
+def test_paired_seeds_and_one_for_all(settings: Settings) -> None:
+    shared = changed("intermediates", "topics", "seed", to=7)
+    assert plan.state_of(settings, AFTER_TOPICS, 2).seed == 2
+    assert plan.state_of(shared, AFTER_TOPICS, 2).seed == 7
+    cell = plan.expand(shared).cells[AFTER_TOPICS.name]
+    assert [state.name for state in plan.states_of(shared, cell)] == ["topics.seed7"]
+
+
+def test_intermediate_training_leaves_out_its_target(settings: Settings) -> None:
+    before = plan.cell_before(settings, plan.state_of(settings, AFTER_TOPICS, 2))
+    assert before == Cell("tiny", NONE, "topics", "finetune", NONE, 100, (Run(None, 2),), "sentiment")
+
+
+def test_all_runs_begin_with_intermediate_training_each_once(settings: Settings) -> None:
+    selected = plan.expand(settings)
+    runs = list(plan.all_runs(settings, selected))
+    before = [(cell.target, run.seed) for cell, run in runs if cell.target]
+    assert before == [(task, seed) for task in ("sentiment", "similarity") for seed in (1, 2)]
+    assert all(cell.target for cell, _ in runs[: len(before)])
+    assert len(runs) == len(before) + selected.runs
+    assert len(set(runs)) == len(runs)
+
+
+# --- identity ----------------------------------------------------------------------------------------------
+
+
+def renamed(config: dict[str, Any], group: str, old: str, new: str) -> None:
+    """Give an entry another name, wherever it is used."""
+    config[group] = {new if name == old else name: entry for name, entry in config[group].items()}
+
+
+def test_names_of_entries_do_not_matter(settings: Settings) -> None:
+    config = problems.read_files([SOUND])
+    for group, old, new in [
+        ("models", "tiny", "small"),
+        ("recipes", "finetune", "usual"),
+        ("surgeries", "reset_top", "x"),
+    ]:
+        renamed(config, group, old, new)
+    renamed(config, "intermediates", "topics", "first")
+    config["models"]["small"]["label"] = "Small"
+    config["intermediates"]["first"]["recipe"] = "usual"
+    for experiment in config["experiments"]:
+        experiment["models"] = ["small"]
+        experiment["recipes"] = ["usual"]
+        experiment["intermediates"] = ["none"]
+        experiment["surgeries"] = ["none"]
+    other = Settings.model_validate(config)
+    pairs = [
+        (PLAIN, Cell("small", NONE, "sentiment", "usual", NONE, 16), Run(None, 1)),
+        (AFTER_TOPICS, Cell("small", "first", "sentiment", "usual", NONE, 16), Run(None, 1)),
+        (ABLATED, Cell("small", NONE, "sentiment", "usual", "x", 16), Run(1, 1)),
+    ]
+    for cell, same, run in pairs:
+        assert digest(settings, cell, run) == digest(other, same, run)
+
+
+def test_the_name_of_a_task_does_not_matter_its_data_do(settings: Settings) -> None:
+    config = problems.read_files([SOUND])
+    config["tasks"]["copy"] = config["tasks"]["sentiment"]
+    other = Settings.model_validate(config)
+    same = Sources(SOURCES.artifact, lambda name: "data sentiment")
+    copy = Cell("tiny", NONE, "copy", "finetune", NONE, 16)
+    assert digest(other, copy, sources=same) == digest(settings, PLAIN)
+    assert digest(other, copy) != digest(settings, PLAIN)
+
+
+def test_keeping_all_layers_is_no_surgery(settings: Settings) -> None:
+    assert digest(settings, ABLATED, Run(2, 1)) == digest(settings, PLAIN, Run(None, 1))
+    assert len({digest(settings, ABLATED, Run(depth, 1)) for depth in (0, 1, 2)}) == 3
+
+
+CHANGES: list[tuple[tuple[str, ...], Any]] = [
+    (("recipes", "finetune", "learning_rate"), 0.5),
+    (("recipes", "finetune", "epochs"), 9),
+    (("recipes", "finetune", "batch_size"), 9),
+    (("recipes", "finetune", "weight_decay"), 0.1),
+    (("recipes", "finetune", "pooling"), "first"),
+    (("recipes", "finetune", "precision"), "float32"),
+    (("recipes", "finetune", "select"), "best"),
+    (("recipes", "finetune", "min_steps"), 9),
+    (("recipes", "finetune", "clip"), None),
+    (("tasks", "sentiment", "max_length"), 9),
+    (("models", "tiny", "folder"), "sub"),
+]
+
+
+@pytest.mark.parametrize(("keys", "to"), CHANGES, ids=lambda value: ".".join(value) if isinstance(value, tuple) else "")
+def test_settings_that_change_a_run(settings: Settings, keys: tuple[str, ...], to: Any) -> None:
+    other = changed(*keys, to=to)
+    assert digest(other, PLAIN) != digest(settings, PLAIN)
+    assert plan.cell_settings(other, PLAIN) != plan.cell_settings(settings, PLAIN)
+
+
+@pytest.mark.parametrize(
+    ("keys", "to"),
+    [
+        (("study",), "other"),
+        (("store",), "ignore"),
+        (("execution", "checkpoint_seconds"), 1.0),
+        (("recipes", "finetune", "label"), "x"),
+        (("recipes", "extract", "learning_rate"), 0.5),
+        (("tasks", "sentiment", "label"), "x"),
+        (("tasks", "sentiment", "licence"), "x"),
+        (("tasks", "sentiment", "language"), "de"),
+        (("tasks", "sentiment", "metric"), "matthews"),
+        (("tasks", "sentiment", "bad_rows"), "drop"),
+        (("tasks", "similarity", "max_length"), 9),
+        (("models", "tiny", "label"), "x"),
+        (("models", "tiny", "licence"), "x"),
+        (("surgeries", "reset_top", "init"), "model_default"),
+        (("intermediates", "topics", "size"), 9),
+        (("artifacts", "encoder", "path"), "moved"),
+    ],
+    ids=lambda value: ".".join(value) if isinstance(value, tuple) else "",
+)
+def test_settings_that_do_not_change_a_run(settings: Settings, keys: tuple[str, ...], to: Any) -> None:
+    """What data and artifacts depend on changes their digests, not the settings of a run."""
+    other = changed(*keys, to=to)
+    assert digest(other, PLAIN) == digest(settings, PLAIN)
+    assert plan.cell_settings(other, PLAIN) == plan.cell_settings(settings, PLAIN)
+
+
+def test_the_metric_counts_where_it_selects(settings: Settings) -> None:
+    best = changed("recipes", "finetune", "select", to="best")
+    config = best.model_dump(mode="json")
+    config["tasks"]["sentiment"]["metric"] = "matthews"
+    assert digest(Settings.model_validate(config), PLAIN) != digest(best, PLAIN)
+
+
+@pytest.mark.parametrize(
+    ("keys", "to"),
+    [
+        (("surgeries", "reset_top", "init"), "model_default"),
+        (("surgeries", "reset_top", "biases"), "keep"),
+        (("surgeries", "reset_top", "layer_norm"), "keep"),
+    ],
+)
+def test_settings_of_a_surgery_change_its_runs_only(settings: Settings, keys: tuple[str, ...], to: Any) -> None:
+    other = changed(*keys, to=to)
+    assert digest(other, ABLATED, Run(1, 1)) != digest(settings, ABLATED, Run(1, 1))
+    assert digest(other, ABLATED, Run(2, 1)) == digest(settings, ABLATED, Run(2, 1))
+
+
+def test_seed_and_size_are_part_of_a_run(settings: Settings) -> None:
+    other_size = Cell("tiny", NONE, "sentiment", "finetune", NONE, 32)
+    digests = {digest(settings, PLAIN, Run(None, seed)) for seed in (1, 2)} | {digest(settings, other_size)}
+    assert len(digests) == 3
+
+
+def test_other_runs_of_the_cell_are_no_part_of_a_run(settings: Settings) -> None:
+    one = Cell("tiny", NONE, "sentiment", "finetune", NONE, 16, (Run(None, 1),))
+    two = Cell("tiny", NONE, "sentiment", "finetune", NONE, 16, (Run(None, 1), Run(None, 2)))
+    assert digest(settings, one) == digest(settings, two)
+    assert plan.cell_settings(settings, one) != plan.cell_settings(settings, two)
+
+
+@pytest.mark.parametrize("what", ["artifact encoder", "data sentiment"])
+def test_data_and_model_are_part_of_a_run(settings: Settings, what: str) -> None:
+    def other(kind: str) -> Callable[[str], str]:
+        return lambda name: "new" if f"{kind} {name}" == what else f"{kind} {name}"
+
+    assert digest(settings, PLAIN, sources=Sources(other("artifact"), other("data"))) != digest(settings, PLAIN)
+
+
+def test_code_of_the_method_is_part_of_a_run(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = digest(settings, PLAIN), digest(settings, EXTRACT)
+    real = plan.code_digest
+    monkeypatch.setattr(plan, "code_digest", lambda *m: "new" if "training.finetuning" in m else real(*m))
+    assert digest(settings, PLAIN) != before[0]
+    assert digest(settings, EXTRACT) == before[1]
+
+
+@pytest.mark.parametrize("method", ["finetune", "extract"])
+def test_code_of_a_method_covers_all_that_computes(method: str) -> None:
+    """Steps may store and tabulate as they like; what loads, encodes, trains and scores is the run's own."""
+    digested = {name for module in plan.CODE_OF_METHOD[method] for name in modules_behind(f"{PACKAGE}.{module}")}
+    computes = {"models.encoder", "models.classifier", "models.packed_attention", "models.heads", "tasks.subsets"}
+    computes |= {"training.loop", "training.token_examples", "training.metrics", "training.schedule", "streams"}
+    missing = computes - {name.removeprefix(f"{PACKAGE}.") for name in digested}
+    assert not missing, f"add {', '.join(sorted(missing))} to CODE_OF_METHOD"
+
+
+@pytest.mark.parametrize(
+    ("keys", "to"),
+    [
+        (("intermediates", "topics", "size"), 9),
+        (("intermediates", "topics", "seed"), 9),
+        (("tasks", "topics", "max_length"), 9),
+        (("recipes", "finetune", "epochs"), 9),
+        (("models", "tiny", "folder"), "sub"),
+    ],
+    ids=lambda value: ".".join(value) if isinstance(value, tuple) else "",
+)
+def test_what_changes_an_intermediate_training_changes_what_follows(
+    settings: Settings, keys: tuple[str, ...], to: Any
+) -> None:
+    other = changed(*keys, to=to)
+    for recipe in ("extract", "finetune"):
+        cell = Cell("tiny", "topics", "sentiment", recipe, NONE, 16)
+        assert digest(other, cell) != digest(settings, cell)
+        assert plan.cell_settings(other, cell) != plan.cell_settings(settings, cell)
+
+
+def test_an_intermediate_training_has_the_identity_that_the_run_after_it_names(settings: Settings) -> None:
+    before = plan.cell_before(settings, plan.state_of(settings, AFTER_TOPICS, 1))
+    assert plan.run_identity(settings, AFTER_TOPICS, Run(None, 1), SOURCES)["model"] == {
+        "run": digest(settings, before, before.runs[0])
+    }
+
+
+def test_the_target_is_part_of_an_intermediate_training(settings: Settings) -> None:
+    """Other texts are left out for another target."""
+    digests = set()
+    for target in ("sentiment", "similarity"):
+        before = plan.intermediate_cell(settings, "tiny", "topics", target, 1)
+        digests.add(digest(settings, before))
+    plain = Cell("tiny", NONE, "topics", "finetune", NONE, 100)
+    assert len(digests | {digest(settings, plain)}) == 3
+
+
+def test_identity_waits_for_what_is_not_there_yet(settings: Settings) -> None:
+    def missing(name: str) -> str:
+        raise FileNotFoundError(name)
+
+    with pytest.raises(FileNotFoundError):
+        plan.run_identity(settings, PLAIN, Run(None, 1), Sources(missing, SOURCES.data))
+
+
+# --- what jobs depend on -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("field", ["label", "language", "licence", "metric", "max_length"])
+def test_preparation_does_not_depend_on_what_is_for_show_or_training(settings: Settings, field: str) -> None:
+    assert field not in plan.preparation_settings(settings.tasks["sentiment"])
+
+
+def test_every_other_setting_of_a_task_is_part_of_its_preparation(settings: Settings) -> None:
+    task = settings.tasks["sentiment"]
+    rest = set(type(task).model_fields) - {"label", "language", "licence", "metric", "max_length"}
+    assert set(plan.preparation_settings(task)) == rest
+
+
+def test_representations_depend_on_the_state_not_on_the_head(settings: Settings) -> None:
+    state = State("tiny", NONE, "sentiment", None)
+    kept = plan.representation_settings(settings, state, "mean")
+    other_head = changed("recipes", "extract", "learning_rate", to=0.5)
+    assert plan.representation_settings(other_head, state, "mean") == kept
+    assert plan.representation_settings(settings, state, "first") != kept
+    assert plan.representation_settings(changed("tasks", "sentiment", "max_length", to=9), state, "mean") != kept
+
+
+def test_places_are_different_for_different_things(settings: Settings) -> None:
+    selected = plan.expand(settings)
+    cells = [plan.cell_file(name) for name in selected.cells]
+    states = plan.intermediate_states(settings, selected)
+    folders = [plan.intermediate_folder(state) for state in states]
+    features = [plan.representation_folder(state, pooling) for state in states for pooling in ("mean", "first")]
+    assert len({*cells, *folders, *features}) == len(cells) + len(folders) + len(features)
+    assert plan.model_folder(settings, "tiny") == Path("results/artifacts/encoder/files")

@@ -1,0 +1,333 @@
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+from transformers import AutoModel, get_constant_schedule_with_warmup, get_linear_schedule_with_warmup
+
+from transfer_atlas.models.classifier import Classifier
+from transfer_atlas.models.encoder import Pretrained
+from transfer_atlas.models.heads import LinearHead
+from transfer_atlas.settings import Recipe
+from transfer_atlas.streams import stream_seed
+from transfer_atlas.tasks.subsets import nested_subset
+from transfer_atlas.training.feature_examples import FeatureExamples
+from transfer_atlas.training.finetuning import TaskData
+from transfer_atlas.training.loop import fit, predict
+from transfer_atlas.training.token_examples import TokenisedExamples, tokenise
+
+CPU = torch.device("cpu")
+SEED = 4
+
+
+def padded_scores(model: nn.Module, head: nn.Linear, pretrained: Pretrained, inputs: Any, pooling: str) -> Tensor:
+    states, mask = model(**inputs).last_hidden_state, inputs["attention_mask"][:, :, None]
+    pooled = states[:, 0] if pooling == "first" else (states * mask).sum(1) / mask.sum(1)
+    return head(pooled)
+
+
+def plain_loop(
+    folder: Path, pretrained: Pretrained, data: TaskData, recipe: Recipe
+) -> tuple[list[float], dict[str, Tensor], np.ndarray]:
+    """Fine-tuning as any tutorial writes it: transformers' own model, padding, AdamW and a scheduler.
+
+    Returns losses, final weights and scores of the validation split.
+    """
+    model = AutoModel.from_pretrained(folder, attn_implementation="eager", dtype=torch.float32).eval()
+    model.pooler = None
+    regression = data.task.type == "pair_regression"
+    init = torch.Generator().manual_seed(stream_seed(SEED, "init"))
+    head = LinearHead(32, 1 if regression else data.classes, 0.0, init).output
+    rows = nested_subset(len(data.splits["train"]), "all", SEED)
+    train = data.splits["train"].take(rows)
+    targets = torch.from_numpy(train.labels)
+    mean, deviation = 0.0, 1.0
+    if regression:
+        mean, deviation = float(targets.mean()), float(targets.std(correction=0))
+        targets = ((targets - mean) / deviation).float()
+
+    everything = [*model.parameters(), *head.parameters()]
+    head_rate = recipe.head_learning_rate or recipe.learning_rate
+    groups = [
+        {
+            "params": [p for p in part.parameters() if (p.ndim > 1) == decays],
+            "lr": rate,
+            "weight_decay": recipe.weight_decay if decays else 0.0,
+        }
+        for part, rate in ((model, recipe.learning_rate), (head, head_rate))
+        for decays in (True, False)
+    ]
+    optimiser = torch.optim.AdamW(groups, eps=recipe.adam_epsilon, foreach=False)
+    epochs = recipe.epochs
+    while epochs * -(-len(train) // recipe.batch_size) < recipe.min_steps:
+        epochs += 1
+    total = epochs * -(-len(train) // recipe.batch_size)
+    warmup = int(recipe.warmup * total)
+    if recipe.schedule == "linear":
+        scheduler = get_linear_schedule_with_warmup(optimiser, warmup, total)
+    else:
+        scheduler = get_constant_schedule_with_warmup(optimiser, warmup)
+
+    def inputs(texts: list[str], pairs: list[str] | None) -> Any:
+        return pretrained.tokenizer(
+            texts, pairs, padding=True, truncation=True, max_length=data.task.max_length, return_tensors="pt"
+        )
+
+    losses = []
+    order = torch.Generator().manual_seed(stream_seed(SEED, "order"))
+    for _ in range(epochs):
+        for batch in torch.randperm(len(train), generator=order).split(recipe.batch_size):
+            part = train.take(batch.numpy())
+            scores = padded_scores(model, head, pretrained, inputs(part.texts, part.pairs), recipe.pooling)
+            if regression:
+                loss = (scores[:, 0] - targets[batch]).square().mean()
+            else:
+                loss = nn.functional.cross_entropy(scores, targets[batch])
+            for parameter in everything:
+                parameter.grad = None
+            loss.backward()
+            if recipe.clip is not None:
+                norm = sum(float(p.grad.double().square().sum()) for p in everything if p.grad is not None) ** 0.5
+                for parameter in everything:
+                    if parameter.grad is not None and norm > recipe.clip:
+                        parameter.grad *= recipe.clip / norm
+            optimiser.step()
+            scheduler.step()
+            losses.append(float(loss.detach()))
+    with torch.no_grad():
+        validation = data.splits["validation"]
+        batch = inputs(validation.texts, validation.pairs)
+        outputs = padded_scores(model, head, pretrained, batch, recipe.pooling) * deviation + mean
+    weights = {f"encoder.{name}": value for name, value in model.state_dict().items()}
+    weights |= {f"head.output.{name}": value for name, value in head.state_dict().items()}
+    return losses, weights, outputs.numpy()
+
+
+VARIANTS: dict[str, tuple[str, str, dict[str, Any]]] = {
+    "plain": ("bert", "sequence_classification", {"clip": None}),
+    "clipped a little": ("bert", "sequence_classification", {"clip": 1.0}),
+    "clipped much": ("bert", "sequence_classification", {"clip": 0.01}),
+    "decayed": ("bert", "sequence_classification", {"weight_decay": 20.0}),
+    "faster head": ("bert", "sequence_classification", {"head_learning_rate": 1e-2, "weight_decay": 5.0}),
+    "constant rate": ("bert", "sequence_classification", {"schedule": "constant", "warmup": 0.4}),
+    "first token": ("bert", "sequence_classification", {"pooling": "first"}),
+    "more epochs": ("bert", "sequence_classification", {"min_steps": 11}),
+    "pairs": ("bert", "pair_classification", {}),
+    "scores": ("bert", "pair_regression", {}),
+    "roberta": ("roberta", "pair_classification", {}),
+}
+
+
+@pytest.mark.parametrize(("kind", "task", "changes"), VARIANTS.values(), ids=VARIANTS.keys())
+def test_equals_a_plain_padded_loop(
+    kind: str,
+    task: str,
+    changes: dict[str, Any],
+    make_encoder: Callable[..., Path],
+    load: Callable[..., Pretrained],
+    task_data: Callable[..., TaskData],
+    recipe: Callable[..., Recipe],
+    tune: Callable,
+    watch: Callable,
+) -> None:
+    """Losses, all weights (of unused words too) and predictions, to rounding."""
+    pretrained = load(kind)
+    data = task_data(task, pretrained)
+    # A large epsilon, so that rounding of vanishing gradients is not blown up to the size of the learning rate.
+    chosen = recipe(**{"learning_rate": 3e-3, "adam_epsilon": 1e-3, **changes})
+    seen = watch()
+
+    found = tune(data, chosen, encoder=pretrained, seed=SEED, observer=seen)
+    losses, weights, outputs = plain_loop(make_encoder(kind), pretrained, data, chosen)
+
+    assert found.fitted.steps == seen.total == len(losses)
+    assert seen.losses == pytest.approx(losses, rel=1e-4)
+    assert abs(losses[0] - losses[-1]) > 0.01
+    assert found.weights.keys() == weights.keys()
+    for name, weight in weights.items():
+        torch.testing.assert_close(found.weights[name], weight, rtol=1e-4, atol=2e-6, msg=name)
+    np.testing.assert_allclose(found.splits["validation"].outputs, outputs, rtol=1e-3, atol=1e-4)
+
+
+# --- order -------------------------------------------------------------------------------------------------
+
+
+def training_batches(monkeypatch: pytest.MonkeyPatch) -> list[list[int]]:
+    """Fills with the rows of each batch that is trained on."""
+    seen: list[list[int]] = []
+    batch = TokenisedExamples.batch
+
+    def spy(self: TokenisedExamples, rows: Tensor, device: torch.device) -> Any:
+        if torch.is_grad_enabled():
+            seen.append(rows.tolist())
+        return batch(self, rows, device)
+
+    monkeypatch.setattr(TokenisedExamples, "batch", spy)
+    return seen
+
+
+def test_every_epoch_sees_every_example_once(
+    task_data: Callable, recipe: Callable, tune: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = training_batches(monkeypatch)
+    tune(task_data(), recipe())
+    assert [len(batch) for batch in seen] == [5, 5, 2] * 3
+    epochs = [[row for batch in seen[i : i + 3] for row in batch] for i in (0, 3, 6)]
+    assert all(sorted(epoch) == list(range(12)) for epoch in epochs)
+    assert len({tuple(epoch) for epoch in epochs}) == 3
+
+
+def test_the_order_depends_on_the_seed_alone(
+    task_data: Callable, recipe: Callable, tune: Callable, load: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = training_batches(monkeypatch)
+
+    def batches(data: TaskData, chosen: Recipe, **options: Any) -> list[set[int]]:
+        seen.clear()
+        tune(data, chosen, **options)
+        return [set(batch) for batch in seen]
+
+    plain = batches(task_data(), recipe())
+    order = torch.Generator().manual_seed(stream_seed(1, "order"))
+    expected = [set(part.tolist()) for _ in range(3) for part in torch.randperm(12, generator=order).split(5)]
+    assert plain == expected
+    assert batches(task_data(), recipe(learning_rate=1e-4, dropout=0.3, head_dropout=0.3, pooling="first")) == plain
+    assert batches(task_data("pair_regression"), recipe()) == plain
+    roberta = load("roberta")
+    assert batches(task_data(encoder=roberta), recipe(), encoder=roberta) == plain
+    assert batches(task_data(), recipe(), seed=2) != plain
+
+
+# --- the loop by itself, with a head on features -----------------------------------------------------------
+
+
+def features(n: int = 12, seed: int = 0) -> FeatureExamples:
+    random = torch.Generator().manual_seed(seed)
+    return FeatureExamples(
+        torch.randn(n, 8, generator=random),
+        torch.randint(3, (n,), generator=random),
+        torch.randint(3, 9, (n,), generator=random),
+    )
+
+
+def head(dropout: float = 0.0) -> LinearHead:
+    return LinearHead(8, 3, dropout, torch.Generator().manual_seed(1))
+
+
+def test_the_first_of_the_best_epochs_is_chosen(recipe: Callable, watch: Callable) -> None:
+    scores = iter([0.3, 0.9, 0.9, 0.5])
+    states: list[dict[str, Tensor]] = []
+    model = head()
+
+    def validate(steps: int) -> float:
+        assert steps == 3 * (len(states) + 1)
+        states.append(copy.deepcopy(model.state_dict()))
+        return next(scores)
+
+    fitted = fit(
+        model,
+        features(),
+        recipe(epochs=4, learning_rate=0.1, select="best"),
+        1,
+        device=CPU,
+        precision="float32",
+        observer=watch(),
+        validate=validate,
+    )
+    assert fitted.chosen_step == 6
+    assert fitted.steps == 12
+    assert fitted.best_weights is not None
+    assert all(torch.equal(fitted.best_weights[name], states[1][name]) for name in states[1])
+    assert not torch.equal(states[1]["output.weight"], states[2]["output.weight"])
+    assert torch.equal(model.output.weight, states[3]["output.weight"])
+
+
+def test_the_last_weights_need_no_validation(recipe: Callable, watch: Callable) -> None:
+    seen = watch()
+    examples = features()
+    fitted = fit(head(), examples, recipe(), 1, device=CPU, precision="float32", observer=seen)
+    assert fitted.best_weights is None
+    assert fitted.chosen_step == fitted.steps == seen.total == 9
+    assert fitted.tokens == seen.tokens[-1] == 3 * int(examples.lengths.sum())
+    assert seen.tokens == sorted(seen.tokens)
+    assert fitted.seconds > 0
+
+
+def test_the_model_trains_in_training_mode_after_each_validation(recipe: Callable, watch: Callable) -> None:
+    model, modes = head(0.5), []
+    forward = model.forward
+
+    def spy(pooled: Tensor) -> Tensor:
+        modes.append((model.training, torch.is_grad_enabled()))
+        return forward(pooled)
+
+    model.forward = spy  # type: ignore[method-assign]
+
+    def validate(steps: int) -> float:
+        predict(model, features(), CPU, "float32")
+        return 0.0
+
+    fit(
+        model,
+        features(),
+        recipe(select="best"),
+        1,
+        device=CPU,
+        precision="float32",
+        observer=watch(),
+        validate=validate,
+    )
+    assert modes == ([(True, True)] * 3 + [(False, False)]) * 3
+
+
+def test_frozen_weights_stay(recipe: Callable, watch: Callable) -> None:
+    model = head()
+    model.output.bias.requires_grad_(False)
+    before = copy.deepcopy(model.state_dict())
+    fit(model, features(), recipe(learning_rate=0.1), 1, device=CPU, precision="float32", observer=watch())
+    assert torch.equal(model.output.bias, before["output.bias"])
+    assert not torch.equal(model.output.weight, before["output.weight"])
+
+
+def test_the_learning_rate_of_the_first_update_is_zero_with_warm_up(recipe: Callable, watch: Callable) -> None:
+    model = head()
+    before = copy.deepcopy(model.state_dict())
+    states = []
+
+    class Seen(watch):  # type: ignore[misc,valid-type]
+        def step(self, *arguments: Any) -> None:
+            states.append(copy.deepcopy(model.state_dict()))
+
+    fit(model, features(), recipe(warmup=0.3), 1, device=CPU, precision="float32", observer=Seen())
+    assert torch.equal(states[0]["output.weight"], before["output.weight"])
+    assert not torch.equal(states[1]["output.weight"], before["output.weight"])
+
+
+# --- predictions -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("arrangement", ["random", "longest first", "equal"])
+def test_predictions_keep_the_examples_order(
+    arrangement: str, pretrained: Pretrained, sentences: Callable[..., list[str]]
+) -> None:
+    """More than one batch of evaluation; each score must be that of its text alone."""
+    texts = sentences(70, longest=9, shortest=9 if arrangement == "equal" else 1)
+    if arrangement == "longest first":
+        texts.sort(key=len, reverse=True)
+    model = Classifier(pretrained.encoder, LinearHead(32, 3, 0.5, torch.Generator().manual_seed(1)), "mean")
+    examples = tokenise(pretrained.tokenizer, texts, None, np.zeros(70, dtype=np.int64), 16, 0)
+
+    found = predict(model.train(), examples, CPU, "float32")
+
+    assert found.shape == (70, 3)
+    assert found.dtype == np.float32
+    with torch.no_grad():
+        alone = torch.cat([model(examples.batch(torch.tensor([row]), CPU)) for row in range(70)])
+    np.testing.assert_allclose(found, alone.numpy(), rtol=1e-4, atol=1e-5)
+    assert len(np.unique(found[:, 0].round(4))) > 60

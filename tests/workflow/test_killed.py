@@ -1,0 +1,195 @@
+"""Killed anywhere, the same command goes on and ends in the same bytes."""
+
+from __future__ import annotations
+
+import random
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import pytest
+from little_study import SIMILARITY_CELL, SIMILARITY_FILE, LittleStudy
+
+TOO_LONG = 240.0
+
+
+@dataclass(frozen=True)
+class Aim:
+    """A moment to kill at: a random time after the first file that matches appears, while `step` is running."""
+
+    step: str
+    appears: str
+    within: float
+
+
+# In the order of the study, so that each is still ahead when the one before has been killed. What appears is the log
+# of a job (then the moment lies anywhere in its start, reading and work) or something it writes (then in the middle).
+AIMS = [
+    Aim("download", "logs/download/*.log", 1.0),
+    Aim("download", "artifacts/.*.partial", 0.03),
+    Aim("prepare_task", "logs/prepare_task/*.log", 1.0),
+    Aim("prepare_task", "tasks/*/*", 0.003),
+    Aim("train_intermediate", "logs/train_intermediate/**/*.log", 4.0),
+    Aim("train_intermediate", "store/*/*/checkpoint.safetensors", 0.5),
+    Aim("train", "store/*/*/checkpoint.safetensors", 1.0),
+    Aim("extract_features", "logs/extract_features/**/*.log", 4.0),
+    Aim("train", "store/*/*/.predictions.parquet.*", 0.003),
+    Aim("train_heads", "logs/train_heads/**/*.log", 4.0),
+    Aim("aggregate", "logs/aggregate.log", 1.0),
+    Aim("aggregate", "tables/.*.partial", 0.003),
+    Aim("plot", "logs/plot.log", 2.0),
+]
+
+
+def step_of(process: psutil.Process) -> str | None:
+    """The step of `python -m transfer_atlas STEP` that a process runs."""
+    command = process.cmdline()
+    if "transfer_atlas" not in command:
+        return None
+    return command[command.index("transfer_atlas") + 1]
+
+
+def still_there(folder: Path) -> list[psutil.Process]:
+    """Processes that run in this folder."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if Path(process.cwd()) == folder:
+                found.append(process)
+        except psutil.Error:
+            continue
+    return found
+
+
+def kill_tree(leader: subprocess.Popen[bytes], folder: Path) -> set[str]:
+    """SIGKILL Snakemake and everything below it; the steps that were hit."""
+    root = psutil.Process(leader.pid)
+    steps = set()
+    for process in [root, *root.children(recursive=True)]:
+        try:
+            steps.add(step_of(process))
+            process.kill()
+        except psutil.NoSuchProcess:
+            continue
+    leader.wait()
+    while left := still_there(folder):
+        for process in left:
+            process.kill()
+        psutil.wait_procs(left, timeout=10)
+    return {step for step in steps if step}
+
+
+def new_files(folder: Path, pattern: str, since: float) -> Iterator[Path]:
+    """Files and folders that match and have been written since."""
+    for path in folder.glob(pattern):
+        try:
+            if path.stat().st_mtime >= since:
+                yield path
+        except FileNotFoundError:
+            continue
+
+
+def start(study: LittleStudy) -> subprocess.Popen[bytes]:
+    """Snakemake in the background, in a session of its own."""
+    with open(study.folder / "snakemake.out", "wb") as out:
+        return subprocess.Popen(
+            study.snakemake_command(),
+            cwd=study.folder,
+            env=study.environment(),
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+
+def wait_until(happened: Callable[[], bool], running: subprocess.Popen[bytes]) -> bool:
+    """Wait for something; False where the process ended before."""
+    deadline = time.monotonic() + TOO_LONG
+    while time.monotonic() < deadline:
+        if happened():
+            return True
+        if running.poll() is not None:
+            return False
+        time.sleep(0.001)
+    raise AssertionError("nothing happened for minutes")
+
+
+def resumed(study: LittleStudy) -> set[str]:
+    """Lines of logs that say that a run went on from a checkpoint."""
+    logs = (study.results / "logs").rglob("*.log")
+    return {line for log in logs for line in log.read_text().splitlines() if "goes on at step" in line}
+
+
+def test_killed_at_random_moments_ends_in_the_same_bytes(fresh: LittleStudy, finished: LittleStudy) -> None:
+    study, rng = fresh, random.Random(20_25)
+    hit: list[set[str]] = []
+    checkpoints, went_on = set(), set()
+    for aim in AIMS:
+        for _ in range(3):
+            since = time.time()
+            running = start(study)
+            reached = wait_until(lambda a=aim, s=since: any(new_files(study.results, a.appears, s)), running)
+            time.sleep(rng.uniform(0, aim.within))
+            reached = reached and running.poll() is None
+            steps = kill_tree(running, study.folder)
+            went_on |= resumed(study)
+            if reached:
+                hit.append(steps)
+                checkpoints |= set((study.results / "store").glob("*/*/checkpoint.safetensors"))
+            if len(hit) == 1:
+                # What a user sees who simply types the command again, and what it says to do.
+                locked = study.snakemake()
+                assert locked.status == 1
+                assert "--unlock" in locked.words
+            assert study.snakemake("--unlock").status == 0
+            if aim.step in steps:
+                break
+    study.run()
+    went_on |= resumed(study)
+
+    assert len(hit) >= 10
+    everything_hit = set().union(*hit)
+    assert {"download", "prepare_task", "train_intermediate", "train", "train_heads", "aggregate"} <= everything_hit
+    assert checkpoints
+    assert went_on
+    assert study.differing(finished) == []
+    assert study.plan() == set()
+
+
+@pytest.mark.parametrize("signal_number", [signal.SIGTERM, signal.SIGUSR1])
+def test_asked_to_stop_saves_and_goes_on_from_there(
+    study: LittleStudy, finished: LittleStudy, signal_number: signal.Signals
+) -> None:
+    for path in (study.results / "store").glob("*/*/result.json"):
+        path.unlink()
+    # Whatever checkpoint there will be comes from the signal.
+    study.config["execution"]["checkpoint_seconds"] = 1000.0
+    study.configure()
+    (study.folder / SIMILARITY_FILE).unlink()
+    log = study.results / "logs" / f"{SIMILARITY_CELL}.log"
+    log.unlink()
+    running = subprocess.Popen(
+        study.snakemake_command(SIMILARITY_FILE, "--retries", "0"),
+        cwd=study.folder,
+        env=study.environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    assert wait_until(lambda: log.is_file() and "step" in log.read_text(), running)
+    (job,) = [p for p in psutil.Process(running.pid).children(recursive=True) if p.cmdline()[1:2] == ["-m"]]
+    job.send_signal(signal_number)
+
+    assert running.wait(TOO_LONG) != 0
+    stopped = log.read_text().splitlines()[-1]
+    assert stopped.startswith("stopped as asked at step ")
+    step = stopped.split()[5]
+    assert len(list((study.results / "store").glob("*/*/checkpoint.safetensors"))) == 1
+
+    study.run(SIMILARITY_FILE)
+    assert f"goes on at step {step}\n" in log.read_text()
+    assert not list((study.results / "store").glob("*/*/checkpoint.safetensors"))
+    assert study.differing(finished) == []
