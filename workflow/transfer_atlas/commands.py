@@ -113,9 +113,9 @@ def prepare_task(arguments: Namespace) -> None:
 
 def compare_tasks(arguments: Namespace) -> None:
     """Count shared texts."""
+    settings = study.read_settings()
     from transfer_atlas.steps import compare_tasks as step
 
-    settings = study.read_settings()
     tasks = study.compared_tasks(settings, plan.expand(settings))
     step.run({task: plan.task_folder(task) for task in tasks}, plan.RESULTS / "tables" / "overlap.csv")
 
@@ -129,34 +129,34 @@ def _train_job(settings: Settings, cell: Cell) -> Job:
 
 def train(arguments: Namespace) -> None:
     """Fine-tune the runs of a cell."""
+    settings = study.read_settings()
     from transfer_atlas.steps import train as step
 
-    settings = study.read_settings()
     step.run(_train_job(settings, _cell(settings, arguments.cell)))
 
 
 def train_heads(arguments: Namespace) -> None:
     """Train the heads of a cell."""
+    settings = study.read_settings()
     from transfer_atlas.steps import train_heads as step
 
-    settings = study.read_settings()
     step.run(_train_job(settings, _cell(settings, arguments.cell)))
 
 
 def train_intermediate(arguments: Namespace) -> None:
     """Train on an intermediate task."""
+    settings = study.read_settings()
     from transfer_atlas.steps import train_intermediate as step
 
-    settings = study.read_settings()
     state = _state(settings, arguments.model, f"{arguments.intermediate}.seed{arguments.seed}", arguments.task)
     step.run(_train_job(settings, plan.cell_before(settings, state)), plan.intermediate_folder(state))
 
 
 def extract_features(arguments: Namespace) -> None:
     """Encode a task with a model state."""
+    settings = study.read_settings()
     from transfer_atlas.steps import extract_features as step
 
-    settings = study.read_settings()
     state = _state(settings, arguments.model, arguments.state, arguments.task)
     folder = plan.representation_folder(state, arguments.pooling)
     step.run(settings, state, arguments.pooling, folder)
@@ -164,9 +164,9 @@ def extract_features(arguments: Namespace) -> None:
 
 def aggregate(arguments: Namespace) -> None:
     """Make the tables."""
+    settings = study.read_settings()
     from transfer_atlas.steps import aggregate as step
 
-    settings = study.read_settings()
     selected = plan.expand(settings)
     declared: dict[Path, Sequence[tuple[int | None, int]]] = {
         plan.cell_file(name): [(run.depth, run.seed) for run in cell.runs] for name, cell in selected.cells.items()

@@ -32,15 +32,16 @@ class Pretrained:
     position_offset: int
 
 
-def load_pretrained(folder: Path, layers: int | None = None) -> Pretrained:
+def load_pretrained(folder: Path, layers: int | None = None, max_length: int | None = None) -> Pretrained:
     """Load config, safetensors weights and tokenizer from `folder`, nothing else and never from the network.
 
     Args:
         folder: A folder that `AutoModel.from_pretrained` understands.
         layers: The number of layers the settings promise.
+        max_length: The longest input in tokens that it will see.
 
     Raises:
-        UserError: Files are missing, the architecture is not supported, or the number of layers differs.
+        UserError: Files are missing, the architecture is not supported, layers differ or inputs are too long.
     """
     config_file = folder / "config.json"
     if not config_file.is_file():
@@ -64,11 +65,16 @@ def load_pretrained(folder: Path, layers: int | None = None) -> Pretrained:
     found = encoder.config.num_hidden_layers
     if layers is not None and found != layers:
         raise UserError(f"{config_file}: has {found} layers, but the settings say models.<name>.layers: {layers}")
+    offset = encoder.config.pad_token_id + 1 if kind in _POSITION_OFFSET else 0
+    positions = encoder.config.max_position_embeddings - offset
+    if max_length is not None and max_length > positions:
+        raise UserError(
+            f"{config_file}: has {positions} positions, but the settings say tasks.<name>.max_length: {max_length}"
+        )
     # The pooler is trained for next-sentence prediction or not at all, and no head here reads it: without it, no
     # weights are optimised that no loss can reach.
     encoder.pooler = None
     replace_dropout(encoder)
-    offset = encoder.config.pad_token_id + 1 if kind in _POSITION_OFFSET else 0
     return Pretrained(encoder, tokenizer, encoder.config.hidden_size, offset)
 
 

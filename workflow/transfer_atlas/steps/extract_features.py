@@ -23,7 +23,8 @@ def run(settings: Settings, state: State, pooling: str, folder: Path) -> None:
     where = device.choose_device()
     precision = device.resolve_precision("auto", where)
     task = settings.tasks[state.task]
-    pretrained = load_pretrained(plan.model_folder(settings, state.model), settings.models[state.model].layers)
+    model = settings.models[state.model]
+    pretrained = load_pretrained(plan.model_folder(settings, state.model), model.layers, task.max_length)
     if state.intermediate != plan.NONE:
         load_encoder_weights(pretrained.encoder, plan.intermediate_folder(state) / WEIGHTS)
     truncated = {}

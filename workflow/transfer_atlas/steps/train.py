@@ -23,7 +23,8 @@ def train(job: Job) -> list[dict[str, Any]]:
     """Train the cell's runs that are not in the store; the results of all."""
     device.prepare_process()
     settings, cell = job.settings, job.cell
-    pretrained = load_pretrained(plan.model_folder(settings, cell.model), settings.models[cell.model].layers)
+    model, task = settings.models[cell.model], settings.tasks[cell.task]
+    pretrained = load_pretrained(plan.model_folder(settings, cell.model), model.layers, task.max_length)
     splits = {split: read_split(plan.task_folder(cell.task), split) for split in plan.SPLITS}
     left_out = 0
     if cell.target is not None:
@@ -32,7 +33,7 @@ def train(job: Job) -> list[dict[str, Any]]:
         splits["train"], left_out = leave_out(splits["train"], *evaluation)
         print(f"{left_out} training rows of {cell.task} hold an evaluation text of {cell.target} and are left out")
     classes = number_of_classes(plan.task_folder(cell.task))
-    data = TaskData.of(settings.tasks[cell.task], classes, splits, pretrained, left_out)
+    data = TaskData.of(task, classes, splits, pretrained, left_out)
 
     def train_one(run: Run, keeper: Keeper) -> Trained:
         start = None
