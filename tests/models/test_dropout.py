@@ -31,9 +31,7 @@ def test_keep_rate(p: float) -> None:
         (0.0, True),
         (1e-6, True),
         (1 - 1e-5, False),
-        pytest.param(
-            1 - 1e-6, False, marks=pytest.mark.xfail(strict=True, reason="the threshold wraps around and keeps all")
-        ),
+        (1 - 1e-6, False),
     ],
 )
 def test_extreme_probabilities_are_rounded(p: float, kept: bool) -> None:

@@ -144,7 +144,6 @@ def test_only_used_rows_are_trained(task_data: Callable, recipe: Callable, tune:
     assert used < 60
 
 
-@pytest.mark.xfail(strict=True, reason="the compacted embedding forgets padding_idx")
 def test_a_text_that_spells_the_padding_token(
     pretrained: Pretrained, task_data: Callable, recipe: Callable, tune: Callable, batches: list[Tensor]
 ) -> None:

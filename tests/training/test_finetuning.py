@@ -96,7 +96,6 @@ def test_the_models_own_dropout_is_the_default(
     )
 
 
-@pytest.mark.xfail(strict=True, reason="nn.Linear and nn.Embedding draw their first, unused weights")
 def test_global_generators_stay_as_they_are(task_data: Callable, recipe: Callable, tune: Callable) -> None:
     data, chosen = task_data(), recipe(dropout=0.2, head_dropout=0.2, select="best")
     before = torch.get_rng_state(), np.random.get_state()[1].tolist(), random.getstate()

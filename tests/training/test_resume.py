@@ -125,7 +125,6 @@ def test_a_checkpoint_is_no_older_than_what_it_counts(
     assert steps == {5.0}
 
 
-@pytest.mark.xfail(strict=True, reason="goes on in the other arithmetic")
 def test_a_checkpoint_of_another_arithmetic_starts_the_run_anew(
     task_data: Callable,
     recipe: Callable,

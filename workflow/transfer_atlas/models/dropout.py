@@ -21,7 +21,7 @@ def keep_mask(shape: torch.Size, probability: float, generator: torch.Generator)
     n = shape.numel()
     words = torch.empty((n + _PER_WORD - 1) // _PER_WORD, dtype=torch.int64, device=generator.device)
     words.random_(-(2**63), None, generator=generator)
-    threshold = round(probability * 2**_BITS) - 2 ** (_BITS - 1)
+    threshold = min(round(probability * 2**_BITS), 2**_BITS - 1) - 2 ** (_BITS - 1)
     return words.view(torch.int16)[:n].view(shape) >= threshold
 
 

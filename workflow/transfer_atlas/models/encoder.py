@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from torch import nn
 from transformers import AutoModel, AutoTokenizer
 
@@ -46,21 +47,33 @@ def load_pretrained(folder: Path, layers: int | None = None, max_length: int | N
     config_file = folder / "config.json"
     if not config_file.is_file():
         raise UserError(f"{config_file}: not found; point models.<name>.folder at the folder that holds config.json")
-    kind = json.loads(config_file.read_text(encoding="utf-8")).get("model_type")
+    try:
+        kind = json.loads(config_file.read_text(encoding="utf-8")).get("model_type")
+    except (ValueError, AttributeError):
+        raise UserError(f"{config_file}: is no JSON object; fetch the model again") from None
     if kind not in PACKABLE:
         raise UserError(f"{config_file}: model_type {kind!r} is not supported; supported are {', '.join(PACKABLE)}")
     if not list(folder.glob("*.safetensors")):
         raise UserError(f"{folder}: no *.safetensors weights; pickled weights are not loaded, convert them first")
-    encoder = AutoModel.from_pretrained(
-        folder,
-        dtype=torch.float32,
-        local_files_only=True,
-        trust_remote_code=False,
-        use_safetensors=True,
-        attn_implementation=PACKED,
-    )
+    try:
+        encoder, loaded = AutoModel.from_pretrained(
+            folder,
+            dtype=torch.float32,
+            local_files_only=True,
+            trust_remote_code=False,
+            use_safetensors=True,
+            attn_implementation=PACKED,
+            output_loading_info=True,
+        )
+    except (OSError, RuntimeError, SafetensorError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"{folder}: the weights cannot be read as config.json describes them: {reason}") from error
+    # transformers would draw them at random.
+    if missing := sorted(name for name in loaded["missing_keys"] if not name.startswith("pooler.")):
+        raise UserError(f"{folder}: the weights lack {len(missing)} tensors of the encoder, {missing[0]} for one")
     tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    if not getattr(tokenizer, "is_fast", False):
+    # Without its files a tokenizer knows special tokens only, and every word is unknown.
+    if not getattr(tokenizer, "is_fast", False) or len(tokenizer) <= len(tokenizer.all_special_tokens):
         raise UserError(f"{folder}: has no tokenizer.json, so no fast tokenizer")
     found = encoder.config.num_hidden_layers
     if layers is not None and found != layers:

@@ -10,7 +10,7 @@ from transfer_atlas.models.dropout import StreamDropout
 
 def _linear(inputs: int, outputs: int, generator: torch.Generator) -> nn.Linear:
     """A linear map with weights from N(0, 0.02), BERT's own initialisation, and zero bias."""
-    layer = nn.Linear(inputs, outputs)
+    layer = nn.utils.skip_init(nn.Linear, inputs, outputs)  # whose own would draw from the global generator
     with torch.no_grad():
         layer.weight.normal_(0.0, 0.02, generator=generator)
         layer.bias.zero_()
@@ -45,7 +45,7 @@ class ScalarMixMLP(nn.Module):
         self.mix = nn.Parameter(torch.zeros(layers + 1))
         self.gamma = nn.Parameter(torch.ones(()))
         self.dropout = StreamDropout(dropout)
-        self.hidden = nn.Linear(hidden_size, hidden)
+        self.hidden = nn.utils.skip_init(nn.Linear, hidden_size, hidden)
         with torch.no_grad():
             # He et al. 2015: keeps the variance through the ReLU.
             self.hidden.weight.normal_(0.0, (2.0 / hidden_size) ** 0.5, generator=generator)

@@ -33,8 +33,10 @@ def compact(encoder: nn.Module, used: Tensor) -> FullVocabulary:
     """Shrink the encoder's word embeddings in place to the rows `used` (sorted, unique ids, [U])."""
     old = encoder.get_input_embeddings()  # type: ignore[operator]
     full = FullVocabulary(old.weight.detach(), used)
-    new = nn.Embedding(len(used), old.embedding_dim)
-    new.weight = nn.Parameter(full.weight[used.to(full.weight.device)].clone())
+    # Padding gets no gradient, not even where a text spells it.
+    padding = -1 if old.padding_idx is None else int(full.lookup()[old.padding_idx])
+    rows = full.weight[used.to(full.weight.device)].clone()
+    new = nn.Embedding.from_pretrained(rows, freeze=False, padding_idx=padding if padding >= 0 else None)
     new.train(old.training)
     encoder.set_input_embeddings(new)  # type: ignore[operator]
     return full

@@ -63,7 +63,7 @@ def _save(job: Job, digest: str, identity: dict[str, Any], trained: Trained, pea
 def finish_run(job: Job, run: Run, train_one: TrainOne, keeper_of: Callable[[str, Path], Keeper]) -> dict[str, Any]:
     """The run's result: from the store where it is finished and trusted, else trained now.
 
-    With `store: ignore` in the settings it is trained in any case.
+    With `store: ignore` in the settings it is trained in any case, from its first step.
     """
     identity = plan.run_identity(job.settings, job.cell, run, job.sources)
     digest = digest_of(identity)
@@ -71,6 +71,8 @@ def finish_run(job: Job, run: Run, train_one: TrainOne, keeper_of: Callable[[str
     with job.store.locked(digest) as folder:
         if job.settings.store == "use" and (result := job.store.finished(digest, need_weights)) is not None:
             return result
+        if job.settings.store == "ignore":
+            (folder / CHECKPOINT).unlink(missing_ok=True)
         where = device.choose_device()
         device.reset_peak_memory(where)
         keeper = keeper_of(digest, folder / CHECKPOINT)

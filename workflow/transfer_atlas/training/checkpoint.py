@@ -31,6 +31,7 @@ def save_snapshot(path: Path, snapshot: Snapshot, digest: str) -> None:
         "seconds": snapshot.seconds,
         "best_score": snapshot.best_score,
         "chosen_step": snapshot.chosen_step,
+        "arithmetic": snapshot.arithmetic,
     }
     with atomic.replacing(path) as temporary:
         save_file(snapshot.tensors, temporary, metadata={"snapshot": json.dumps(place)})
@@ -85,7 +86,8 @@ class Keeper:
         """Print and save when it is time to."""
         self.progress.step(step, total, loss, tokens)
         stopping = self.stop is not None and self.stop.asked
-        if step < total and (stopping or time.monotonic() - self._last >= self.every):
+        # Behind the last step the scoring is still to come, so a stop there saves too.
+        if stopping or (step < total and time.monotonic() - self._last >= self.every):
             save_snapshot(self.path, snapshot(), self.digest)
             self._last = time.monotonic()
         if stopping:

@@ -31,6 +31,7 @@ class Snapshot:
     tensors: dict[str, Tensor]
     best_score: float | None = None
     chosen_step: int = 0
+    arithmetic: str = ""
 
 
 class Observer(Protocol):
@@ -121,7 +122,12 @@ def _restore(snapshot: Snapshot, model: nn.Module, optimiser: torch.optim.AdamW,
 
 
 def _snapshot(
-    model: nn.Module, optimiser: torch.optim.AdamW, dropout: torch.Generator, fitted: Fitted, best_score: float | None
+    model: nn.Module,
+    optimiser: torch.optim.AdamW,
+    dropout: torch.Generator,
+    fitted: Fitted,
+    best_score: float | None,
+    arithmetic: str,
 ) -> Snapshot:
     names: dict[Tensor, str] = {parameter: name for name, parameter in model.named_parameters()}
     tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
@@ -131,7 +137,7 @@ def _snapshot(
     if fitted.best_weights is not None:
         tensors.update({f"best.{name}": value for name, value in fitted.best_weights.items()})
     cpu = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
-    return Snapshot(fitted.steps, fitted.tokens, fitted.seconds, cpu, best_score, fitted.chosen_step)
+    return Snapshot(fitted.steps, fitted.tokens, fitted.seconds, cpu, best_score, fitted.chosen_step, arithmetic)
 
 
 def fit(
@@ -170,7 +176,9 @@ def fit(
     sizes = examples.sizes()
 
     fitted, best_score = Fitted(0, 0, 0.0), None
-    if (snapshot := observer.start(total)) is not None:
+    # A job may be retried on another machine; another arithmetic begins anew.
+    arithmetic = f"{device.type} {precision}"
+    if (snapshot := observer.start(total)) is not None and snapshot.arithmetic == arithmetic:
         _restore(snapshot, model, optimiser, dropout)
         fitted = Fitted(snapshot.step, snapshot.tokens, snapshot.seconds, snapshot.chosen_step)
         best_score = snapshot.best_score
@@ -212,7 +220,7 @@ def fit(
                 total,
                 loss.detach(),
                 fitted.tokens,
-                partial(_snapshot, model, optimiser, dropout, fitted, best_score),
+                partial(_snapshot, model, optimiser, dropout, fitted, best_score, arithmetic),
             )
     fitted.seconds = time.perf_counter() - clock
     if recipe.select == "last":

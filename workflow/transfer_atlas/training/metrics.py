@@ -17,11 +17,12 @@ def scores(task_type: str, predictions: np.ndarray, labels: np.ndarray) -> dict[
         labels: [N] class indices or scores.
 
     Returns:
-        Metric name to value. Constant predictions have no correlation: Pearson, Spearman and Matthews are then 0.
+        Metric name to value. Constant predictions, and those of a training that diverged, have no correlation:
+        Pearson, Spearman and Matthews are then 0.
     """
     if task_type == "pair_regression":
         predicted = predictions[:, 0]
-        constant = bool(np.ptp(predicted) == 0 or np.ptp(labels) == 0)
+        constant = not np.isfinite(predicted).all() or bool(np.ptp(predicted) == 0 or np.ptp(labels) == 0)
         values = {
             "pearson": 0.0 if constant else float(stats.pearsonr(predicted, labels).statistic),
             "spearman": 0.0 if constant else float(stats.spearmanr(predicted, labels).statistic),

@@ -52,10 +52,13 @@ class Store:
         folder = self.folder(digest)
         try:
             result: dict[str, Any] = atomic.read_json(folder / RESULT)
-            sound = digest_of(result["identity"]) == digest and all(
-                file_digest(folder / name) == expected for name, expected in result["files"].items()
+            files: dict[str, str] = result["files"]
+            sound = (
+                digest_of(result["identity"]) == digest
+                and PREDICTIONS in files
+                and all(file_digest(folder / name) == expected for name, expected in files.items())
             )
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return None
         return result if sound and (WEIGHTS in result["files"] or not need_weights) else None
 
