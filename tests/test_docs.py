@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
-from transfer_atlas import plan, problems
+from transfer_atlas import plan
+from transfer_atlas.configuration import problems
 from transfer_atlas.settings import Artifact, Settings, Task
 
 ROOT = Path(__file__).parents[1]

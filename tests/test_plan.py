@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from transfer_atlas import plan, problems
+from transfer_atlas import plan
+from transfer_atlas.configuration import problems
 from transfer_atlas.identity import PACKAGE, digest_of, modules_behind
 from transfer_atlas.plan import NONE, Cell, Run, Sources, State
 from transfer_atlas.settings import Settings

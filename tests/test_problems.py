@@ -11,11 +11,11 @@ import pytest
 import yaml
 from snakemake.utils import update_config
 
-from transfer_atlas import problems
-from transfer_atlas.configuration import value_at
+from transfer_atlas.configuration import problems
+from transfer_atlas.configuration.files import value_at
+from transfer_atlas.configuration.wording import yaml_number
 from transfer_atlas.errors import UserError
 from transfer_atlas.settings import Settings
-from transfer_atlas.wording import yaml_number
 
 HERE = Path(__file__).parent
 SOUND = (HERE / "sound_configuration.yaml").read_text(encoding="utf-8")

@@ -9,7 +9,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from transfer_atlas import problems, reference
+from transfer_atlas.configuration import problems, reference
 from transfer_atlas.settings import Settings, json_schema
 
 ROOT = Path(__file__).parents[1]

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from transfer_atlas import atomic, plan, problems, study
+from transfer_atlas import atomic, plan, study
+from transfer_atlas.configuration import problems
 from transfer_atlas.identity import digest_of
 from transfer_atlas.plan import Cell, Run
 from transfer_atlas.settings import Settings

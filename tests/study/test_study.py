@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from transfer_atlas import atomic, plan, problems, study
+from transfer_atlas import atomic, plan, study
+from transfer_atlas.configuration import problems
 from transfer_atlas.errors import UserError
 from transfer_atlas.plan import Run
 from transfer_atlas.settings import Settings, Task

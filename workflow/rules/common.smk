@@ -4,7 +4,8 @@ from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
-from transfer_atlas import plan, problems, study
+from transfer_atlas import plan, study
+from transfer_atlas.configuration import problems
 from transfer_atlas.errors import UserError
 from transfer_atlas.identity import code_digest, digest_of
 

@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from transfer_atlas import estimate, plan, problems, study
+from transfer_atlas import estimate, plan, study
+from transfer_atlas.configuration import problems
 from transfer_atlas.errors import UserError
 from transfer_atlas.plan import Cell, State
 from transfer_atlas.settings import Settings
@@ -86,7 +87,7 @@ def store(arguments: Namespace) -> None:
 
 def schema(arguments: Namespace) -> None:
     """Write the JSON schema and the reference table."""
-    from transfer_atlas import reference
+    from transfer_atlas.configuration import reference
 
     reference.write(arguments.schema, arguments.reference)
 

@@ -10,12 +10,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from transfer_atlas.configuration import ABSENT, COMMAND_LINE, File, merge, place, read, read_files, value_at
-from transfer_atlas.contradictions import contradictions
+from transfer_atlas.configuration.contradictions import contradictions
+from transfer_atlas.configuration.files import ABSENT, COMMAND_LINE, File, merge, place, read, read_files, value_at
+from transfer_atlas.configuration.validation import validate
+from transfer_atlas.configuration.wording import ENTRY, Problem, nearest, yaml_number
 from transfer_atlas.errors import UserError
 from transfer_atlas.settings import Settings
-from transfer_atlas.validation import validate
-from transfer_atlas.wording import ENTRY, Problem, nearest, yaml_number
 
 __all__ = ["load", "merge", "nearest", "read_files"]
 

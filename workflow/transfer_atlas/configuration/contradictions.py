@@ -5,10 +5,10 @@ from __future__ import annotations
 import codecs
 from collections.abc import Iterable, Iterator
 
-from transfer_atlas.configuration import ABSENT, Key
+from transfer_atlas.configuration.files import ABSENT, Key
+from transfer_atlas.configuration.wording import ENTRY, Problem, nearest, one_of
 from transfer_atlas.plan import NONE
 from transfer_atlas.settings import METRICS_BY_TYPE, PAIR_TYPES, Experiment, Settings, Task
-from transfer_atlas.wording import ENTRY, Problem, nearest, one_of
 
 
 def contradictions(settings: Settings) -> Iterator[Problem]:

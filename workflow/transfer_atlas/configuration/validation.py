@@ -13,9 +13,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from transfer_atlas.configuration import ABSENT, Key, value_at
+from transfer_atlas.configuration.files import ABSENT, Key, value_at
+from transfer_atlas.configuration.wording import ENTRY, Problem, hint, nearest, nearest_names, one_of
 from transfer_atlas.settings import Settings, json_schema
-from transfer_atlas.wording import ENTRY, Problem, hint, nearest, nearest_names, one_of
 
 Node = dict[str, Any]
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from transfer_atlas.configuration import ABSENT, Key, dotted
+from transfer_atlas.configuration.files import ABSENT, Key, dotted
 
 MOST_SHOWN = 80
 
