@@ -7,7 +7,7 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,24 +19,25 @@ TOO_LONG = 240.0
 
 @dataclass(frozen=True)
 class Aim:
-    """A moment to kill at: a random time after the first file that matches appears, while `step` is running."""
+    """A moment to kill at: a random time after a file that matches appears and says something, while `step` runs."""
 
     step: str
     appears: str
     within: float
+    says: str = ""
 
 
-# In the order of the study, so that each is still ahead when the one before has been killed. What appears is the log
-# of a job (then the moment lies anywhere in its start, reading and work) or something it writes (then in the middle).
+# In the order of the study, so that each is still ahead when the one before has been killed. A job's log appears when
+# the job starts, so the moment lies anywhere in importing, reading and working; the others lie inside the work.
 AIMS = [
     Aim("download", "logs/download/*.log", 1.0),
     Aim("download", "artifacts/.*.partial", 0.03),
     Aim("prepare_task", "logs/prepare_task/*.log", 1.0),
     Aim("prepare_task", "tasks/*/*", 0.003),
     Aim("train_intermediate", "logs/train_intermediate/**/*.log", 4.0),
-    Aim("train_intermediate", "store/*/*/checkpoint.safetensors", 0.5),
-    Aim("train", "store/*/*/checkpoint.safetensors", 1.0),
-    Aim("train", "store/*/*/.predictions.parquet.*", 0.003),
+    Aim("train_intermediate", "logs/train_intermediate/**/*.log", 1.0, "  step "),
+    Aim("train", "logs/ablate_layers/**/*.log", 4.0),
+    Aim("train", "logs/finetune/tiny/none/similarity/**/*.log", 1.5, "  step "),
     Aim("train_heads", "logs/train_heads/**/*.log", 4.0),
     Aim("aggregate", "logs/aggregate.log", 1.0),
     Aim("aggregate", "tables/.*.partial", 0.003),
@@ -81,14 +82,15 @@ def kill_tree(leader: subprocess.Popen[bytes], folder: Path) -> set[str]:
     return {step for step in steps if step}
 
 
-def new_files(folder: Path, pattern: str, since: float) -> Iterator[Path]:
-    """Files and folders that match and have been written since."""
-    for path in folder.glob(pattern):
+def has_come(aim: Aim, results: Path, since: float) -> bool:
+    """Whether a file that was written since matches the aim."""
+    for path in results.glob(aim.appears):
         try:
-            if path.stat().st_mtime >= since:
-                yield path
+            if path.stat().st_mtime >= since and (not aim.says or aim.says in path.read_text(encoding="utf-8")):
+                return True
         except FileNotFoundError:
             continue
+    return False
 
 
 def start(study: LittleStudy) -> subprocess.Popen[bytes]:
@@ -126,7 +128,7 @@ def kill_at(study: LittleStudy, aim: Aim, delay: float) -> set[str]:
     """Start Snakemake and kill it in the aimed-at moment; the steps that were hit, none where it ended before."""
     since = time.time()
     running = start(study)
-    if wait_until(lambda: any(new_files(study.results, aim.appears, since)), running):
+    if wait_until(lambda: has_come(aim, study.results, since), running):
         time.sleep(delay)
         if running.poll() is None:
             return kill_tree(running, study.folder)

@@ -27,6 +27,8 @@ RESULT = "result.json"
 PREDICTIONS = "predictions.parquet"
 WEIGHTS = "weights.safetensors"
 CHECKPOINT = "checkpoint.safetensors"
+# Key of a result that holds the digest of all else in it.
+CHECKSUM = "checksum"
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,8 @@ class Store:
             result: dict[str, Any] = atomic.read_json(folder / RESULT)
             files: dict[str, str] = result["files"]
             sound = (
-                digest_of(result["identity"]) == digest
+                result.pop(CHECKSUM) == digest_of(result)
+                and digest_of(result["identity"]) == digest
                 and PREDICTIONS in files
                 and all(file_digest(folder / name) == expected for name, expected in files.items())
             )
@@ -75,7 +78,7 @@ class Store:
         folder = self.folder(digest)
         files = {name: file_digest(folder / name) for name in (PREDICTIONS, WEIGHTS) if (folder / name).is_file()}
         whole = {**result, "digest": digest, "files": files}
-        atomic.write_json(folder / RESULT, whole)
+        atomic.write_json(folder / RESULT, {**whole, CHECKSUM: digest_of(whole)})
         (folder / CHECKPOINT).unlink(missing_ok=True)
         return whole
 
