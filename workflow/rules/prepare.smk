@@ -30,7 +30,7 @@ rule compare_tasks:
     input:
         [file for task in study.compared_tasks(SETTINGS, PLAN) for file in task_files(task)],
     output:
-        "results/tables/overlap.csv",
+        report("results/tables/overlap.csv", **study.in_report(Path("overlap.csv"))),
     log:
         "results/logs/compare_tasks.log",
     benchmark:

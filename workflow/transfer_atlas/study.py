@@ -120,13 +120,15 @@ def check_sizes(settings: Settings, selected: Plan) -> None:
             rows[task] = int(description.describe(plan.task_folder(task))["rows"]["train"])
         except (OSError, KeyError, ValueError):
             rows[task] = None
-    for cell in dict.fromkeys(cell for cell, _ in plan.all_runs(settings, selected)):
-        known = rows.get(cell.task)
-        if isinstance(cell.size, int) and known is not None and cell.size > known:
-            where = "experiments" if cell.target is None else "intermediates"
+    asked = {(f"experiments: a train size of {cell.size}", cell.task, cell.size) for cell in selected.cells.values()}
+    for name in {cell.intermediate for cell in selected.cells.values()} - {plan.NONE}:
+        entry = settings.intermediates[name]
+        asked.add((f"intermediates.{name}.size: a train size of {entry.size}", entry.task, entry.size))
+    for text, task, size in sorted(asked, key=str):
+        known = rows[task]
+        if isinstance(size, int) and known is not None and size > known:
             raise UserError(
-                f"{where}: a train size of {cell.size} for {cell.task} is impossible: it has {known} training rows; "
-                f"use at most {known}, or all"
+                f"{text} for {task} is impossible: it has {known} training rows; use at most {known}, or all"
             )
 
 

@@ -31,6 +31,10 @@ CHECKPOINT = "checkpoint.safetensors"
 CHECKSUM = "checksum"
 
 
+def _checksum(result: dict[str, Any]) -> str:
+    return digest_of({key: value for key, value in result.items() if key != CHECKSUM})
+
+
 @dataclass(frozen=True)
 class Store:
     """The runs below `root`."""
@@ -56,7 +60,7 @@ class Store:
             result: dict[str, Any] = atomic.read_json(folder / RESULT)
             files: dict[str, str] = result["files"]
             sound = (
-                result.pop(CHECKSUM) == digest_of(result)
+                result[CHECKSUM] == _checksum(result)
                 and digest_of(result["identity"]) == digest
                 and PREDICTIONS in files
                 and all(file_digest(folder / name) == expected for name, expected in files.items())
@@ -78,7 +82,8 @@ class Store:
         folder = self.folder(digest)
         files = {name: file_digest(folder / name) for name in (PREDICTIONS, WEIGHTS) if (folder / name).is_file()}
         whole = {**result, "digest": digest, "files": files}
-        atomic.write_json(folder / RESULT, {**whole, CHECKSUM: digest_of(whole)})
+        whole[CHECKSUM] = _checksum(whole)
+        atomic.write_json(folder / RESULT, whole)
         (folder / CHECKPOINT).unlink(missing_ok=True)
         return whole
 
