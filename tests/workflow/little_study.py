@@ -198,8 +198,12 @@ def make_encoder(folder: Path) -> None:
         initializer_range=0.1,
     )
     BertModel(config).save_pretrained(folder)
-    # Something to copy for long enough to be killed at it.
-    (folder / "ballast.bin").write_bytes(random.Random(0).randbytes(2**20) * 24)
+    _add_ballast(folder)
+
+
+def _add_ballast(folder: Path) -> None:
+    """Something to copy for long enough to be killed at it."""
+    (folder / "ballast.bin").write_bytes(random.Random(0).randbytes(2**20) * 16)
 
 
 def _review(rng: random.Random) -> tuple[str, str]:
@@ -231,6 +235,7 @@ def make_data(folder: Path) -> None:
     for task, sizes in {"sentiment": (120, 24, 40), "reviews": (90, 20, 20)}.items():
         for split, size in zip(("train", "validation", "test"), sizes, strict=True):
             write_csv(texts / f"{task}-{split}.csv", ["text", "label"], [_review(rng) for _ in range(size)])
+    _add_ballast(texts)
     write_csv(folder / "similarity.csv", ["first", "second", "score"], [_pair(rng) for _ in range(170)])
 
 
@@ -390,7 +395,8 @@ class LittleStudy:
         return found
 
     def _published(self) -> Iterator[Path]:
-        yield from sorted((self.results / "tables").iterdir())
+        # Not the hidden files that a killed writer leaves behind.
+        yield from sorted((self.results / "tables").glob("[!.]*"))
         yield from (path for path in (self.results / "figures").glob("*.svg") if path.stem != MEASURED_FIGURE)
         yield from sorted((self.results / "cells").rglob("*.parquet"))
         yield from sorted((self.results / "intermediate").rglob("*.safetensors"))
