@@ -192,3 +192,12 @@ def test_python_of_rules_is_this_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/usr/bin")
     study.put_interpreter_on_path()
     assert os.environ["PATH"].split(os.pathsep) == [str(Path(sys.executable).parent), "/usr/bin"]
+
+
+def test_a_finding_is_laid_out_by_place() -> None:
+    lines = study.laid_out(
+        "Fine-tune or extract: A (50 examples): higher; B (50 examples): no clear difference."
+    ).splitlines()
+    assert lines == ["Fine-tune or extract", "  A (50 examples): higher", "  B (50 examples): no clear difference."]
+    assert study.laid_out("No question here.") == "No question here."
+    assert max(map(len, study.laid_out("Layers: " + "word " * 100).splitlines())) <= 110

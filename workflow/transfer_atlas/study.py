@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -207,10 +208,19 @@ def describe_plan(settings: Settings, selected: Plan, cores: int | None) -> str:
     )
 
 
+def laid_out(finding: str, width: int = 110) -> str:
+    """A finding for the terminal: the question, then what was found at each place on lines of its own."""
+    question, colon, told = finding.partition(": ")
+    if not colon:
+        return textwrap.fill(finding, width)
+    places = [textwrap.fill(place, width, initial_indent="  ", subsequent_indent="    ") for place in told.split("; ")]
+    return "\n".join([question, *places])
+
+
 def describe_results() -> str:
     """Where the results are, and the findings."""
     lines = ["Results: tables in results/tables/, figures in results/figures/; make report builds report.html"]
     findings = plan.RESULTS / "tables" / "findings.txt"
     if findings.is_file():
-        lines += ["Findings:", findings.read_text(encoding="utf-8").rstrip()]
+        lines += [laid_out(line) for line in findings.read_text(encoding="utf-8").splitlines()]
     return "\n".join(lines)
