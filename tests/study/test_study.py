@@ -103,9 +103,9 @@ def test_a_finished_study_has_nothing_left_to_train(results: Any) -> None:
 
 
 def test_results_are_described_with_their_findings(results: Any) -> None:
-    assert "Findings" not in study.describe_results()
+    assert "wins" not in study.describe_results()
     atomic.write_text(plan.RESULTS / "tables" / "findings.txt", "Fine-tuning wins.\n")
-    assert study.describe_results().endswith("Findings:\nFine-tuning wins.")
+    assert study.describe_results().endswith("\nFine-tuning wins.")
 
 
 # --- checks before the first job ---------------------------------------------------------------------------
