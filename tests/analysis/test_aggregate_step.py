@@ -8,7 +8,7 @@ import pytest
 from transfer_atlas.errors import UserError
 from transfer_atlas.steps import aggregate
 
-NAMES = ["scores", "finetune_vs_extract", "intermediate", "layers_kept", "costs", "runs"]
+NAMES = ["scores", "finetune_vs_extract", "intermediate", "layers_kept", "costs", "intermediate_training", "runs"]
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def study(make_runs, write_cell):
 
 
 def test_all_files_are_written(study, tasks, tmp_path, capsys):
-    aggregate.run(study, tasks, {"sentiment": "Film reviews"}, tmp_path / "tables")
+    aggregate.run(study, [], tasks, {"sentiment": "Film reviews"}, tmp_path / "tables")
     written = {path.name for path in (tmp_path / "tables").iterdir()}
     assert written == {*(f"{name}.csv" for name in NAMES), "findings.txt", "findings.json"}
     findings = (tmp_path / "tables/findings.txt").read_text()
@@ -40,23 +40,23 @@ def test_all_files_are_written(study, tasks, tmp_path, capsys):
 
 
 def test_same_bytes_again_and_whatever_the_order(study, tasks, tmp_path):
-    aggregate.run(study, tasks, {}, tmp_path / "one")
+    aggregate.run(study, [], tasks, {}, tmp_path / "one")
     shuffled = {}
     for i, (cell, declared) in enumerate(reversed(study.items())):
         pd.read_parquet(cell).sample(frac=1, random_state=i).to_parquet(cell)
         shuffled[cell] = declared[::-1]
-    aggregate.run(shuffled, tasks, {}, tmp_path / "two")
+    aggregate.run(shuffled, [], tasks, {}, tmp_path / "two")
     for path in (tmp_path / "one").iterdir():
         assert path.read_bytes() == (tmp_path / "two" / path.name).read_bytes(), path.name
 
 
 def test_measured_time_is_in_two_tables_only(study, tasks, tmp_path):
-    aggregate.run(study, tasks, {}, tmp_path / "one")
+    aggregate.run(study, [], tasks, {}, tmp_path / "one")
     for i, cell in enumerate(study):
         rows = pd.read_parquet(cell)
         rows["seconds"], rows["peak_memory_mb"] = rows["seconds"] + i + 1, 17.0
         rows.to_parquet(cell)
-    aggregate.run(study, tasks, {}, tmp_path / "two")
+    aggregate.run(study, [], tasks, {}, tmp_path / "two")
     names = [path.name for path in (tmp_path / "one").iterdir()]
     changed = {
         name for name in names if (tmp_path / "one" / name).read_bytes() != (tmp_path / "two" / name).read_bytes()
@@ -72,7 +72,7 @@ def test_a_missing_run_stops_it_before_anything_is_written(study, tasks, tmp_pat
 
 
 def test_a_study_without_runs(tasks, tmp_path):
-    aggregate.run({}, tasks, {}, tmp_path / "tables")
+    aggregate.run({}, [], tasks, {}, tmp_path / "tables")
     for name in NAMES:
         assert (tmp_path / f"tables/{name}.csv").read_text().count("\n") == 1
 
