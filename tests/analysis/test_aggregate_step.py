@@ -67,7 +67,7 @@ def test_measured_time_is_in_two_tables_only(study, tasks, tmp_path):
 def test_a_missing_run_stops_it_before_anything_is_written(study, tasks, tmp_path):
     cell = next(iter(study))
     with pytest.raises(UserError, match="no depth, seed 4"):
-        aggregate.run({**study, cell: [*study[cell], (None, 4)]}, tasks, {}, tmp_path / "tables")
+        aggregate.run({**study, cell: [*study[cell], (None, 4)]}, [], tasks, {}, tmp_path / "tables")
     assert not (tmp_path / "tables").exists()
 
 
