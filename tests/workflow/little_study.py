@@ -102,7 +102,7 @@ CONFIG: dict[str, Any] = {
             "method": "finetune",
             "learning_rate": 1.0e-3,
             "batch_size": 16,
-            "min_steps": 200,
+            "min_steps": 300,
             "select": "best",
         },
         "extract": {"method": "extract", "head": "scalar_mix_mlp", "learning_rate": 1.0e-2, "epochs": 4, "hidden": 16},
