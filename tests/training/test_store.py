@@ -135,3 +135,12 @@ def test_a_second_process_waits_and_a_killed_one_lets_go(store: Store) -> None:
 def test_runs_of_other_digests_are_not_locked(store: Store) -> None:
     with store.locked(DIGEST), store.locked("f" * 64) as folder:
         assert folder.is_dir()
+
+
+def test_what_a_killed_writer_left_is_removed(store: Store) -> None:
+    finish(store)
+    left = store.folder(DIGEST) / ".checkpoint.safetensors.abc.partial"
+    left.write_bytes(b"half a checkpoint")
+    with store.locked(DIGEST):
+        assert not left.exists()
+    assert store.finished(DIGEST) is not None

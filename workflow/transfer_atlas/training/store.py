@@ -51,6 +51,9 @@ class Store:
         folder = self.folder(digest)
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder / "lock"):
+            # What a killed writer left, a whole checkpoint perhaps: nobody else writes while the lock is held.
+            for left in folder.glob(".*.partial"):
+                left.unlink(missing_ok=True)
             yield folder
 
     def finished(self, digest: str, need_weights: bool = False) -> dict[str, Any] | None:
