@@ -76,14 +76,9 @@ def state_of(wildcards):
     return plan.State(wildcards.model, wildcards.intermediate, wildcards.task, int(wildcards.seed))
 
 
-def artifact_manifest(name):
-    """The file that says an artifact is complete."""
-    return plan.artifact_folder(name) / "manifest.json"
-
-
 def model_files(model):
     """What loading a model depends on."""
-    return artifact_manifest(SETTINGS.models[model].artifact)
+    return plan.manifest_file(SETTINGS.models[model].artifact)
 
 
 def task_files(task, splits=plan.SPLITS):
@@ -98,7 +93,7 @@ def raw_files(wildcards):
     """What preparing a task reads: the artifact's manifest, or the user's own files."""
     task = SETTINGS.tasks[wildcards.task]
     if task.artifact is not None:
-        return artifact_manifest(task.artifact)
+        return plan.manifest_file(task.artifact)
     return study.own_files(task)
 
 
@@ -106,7 +101,7 @@ def state_weights(state):
     """Weights of a state after an intermediate task; nothing for the pretrained one."""
     if state.intermediate == plan.NONE:
         return []
-    return [plan.intermediate_folder(state) / "model.safetensors"]
+    return [plan.weights_file(state)]
 
 
 def heads_inputs(wildcards):

@@ -150,7 +150,7 @@ def train_intermediate(arguments: Namespace) -> None:
     from transfer_atlas.steps import train_intermediate as step
 
     state = _state(settings, arguments.model, f"{arguments.intermediate}.seed{arguments.seed}", arguments.task)
-    step.run(_train_job(settings, plan.cell_before(settings, state)), plan.intermediate_folder(state))
+    step.run(_train_job(settings, plan.cell_before(settings, state)), state)
 
 
 def extract_features(arguments: Namespace) -> None:
@@ -173,7 +173,7 @@ def aggregate(arguments: Namespace) -> None:
         plan.cell_file(name): [(run.depth, run.seed) for run in cell.runs] for name, cell in selected.cells.items()
     }
     states = plan.intermediate_states(settings, selected)
-    trainings = [(state, study.training_file(state)) for state in states]
+    trainings = [(state, plan.training_file(state)) for state in states]
     step.run(declared, trainings, settings.tasks, study.labels(settings), plan.RESULTS / "tables")
 
 

@@ -173,6 +173,11 @@ def artifact_folder(name: str) -> Path:
     return RESULTS / "artifacts" / name
 
 
+def manifest_file(name: str) -> Path:
+    """The file that says that an artifact is complete."""
+    return artifact_folder(name) / "manifest.json"
+
+
 def task_folder(name: str) -> Path:
     """Where a prepared task lies."""
     return RESULTS / "tasks" / name
@@ -186,6 +191,16 @@ def cell_file(name: str) -> Path:
 def intermediate_folder(state: State) -> Path:
     """Where the weights after an intermediate task lie."""
     return RESULTS / "intermediate" / state.model / state.intermediate / state.task / f"seed{state.seed}"
+
+
+def weights_file(state: State) -> Path:
+    """The encoder's and head's weights after an intermediate task."""
+    return intermediate_folder(state) / "model.safetensors"
+
+
+def training_file(state: State) -> Path:
+    """Where an intermediate training says how it went."""
+    return intermediate_folder(state) / "run.json"
 
 
 def representation_folder(state: State, pooling: str) -> Path:

@@ -11,7 +11,7 @@ from typing import Any
 from transfer_atlas import atomic, estimate, plan
 from transfer_atlas.errors import UserError
 from transfer_atlas.identity import digest_of
-from transfer_atlas.plan import Cell, Plan, Run, Sources, State
+from transfer_atlas.plan import Cell, Plan, Run, Sources
 from transfer_atlas.settings import Settings, Task
 from transfer_atlas.tasks import description
 from transfer_atlas.training.progress import duration
@@ -83,11 +83,6 @@ def compared_tasks(settings: Settings, selected: Plan) -> list[str]:
     return sorted(used)
 
 
-def training_file(state: State) -> Path:
-    """Where an intermediate training says how it went."""
-    return plan.intermediate_folder(state) / "run.json"
-
-
 def own_files(task: Task) -> list[str]:
     """The files of a task without artifact, relative to the working folder; of a folder, every file in it."""
     found: list[str] = []
@@ -156,7 +151,7 @@ def sources() -> Sources:
     """Digests of what lies below results/."""
 
     def artifact(name: str) -> str:
-        return str(atomic.read_json(plan.artifact_folder(name) / "manifest.json")["digest"])
+        return str(atomic.read_json(plan.manifest_file(name))["digest"])
 
     def data(task: str) -> str:
         return description.data_digest(plan.task_folder(task))

@@ -10,7 +10,6 @@ from transfer_atlas.plan import State
 from transfer_atlas.representations import storage
 from transfer_atlas.representations.extraction import pooled_states
 from transfer_atlas.settings import Settings
-from transfer_atlas.steps.train import WEIGHTS
 from transfer_atlas.tasks.storage import read_split
 from transfer_atlas.training import device
 from transfer_atlas.training.finetuning import load_encoder_weights
@@ -26,7 +25,7 @@ def run(settings: Settings, state: State, pooling: str, folder: Path) -> None:
     model = settings.models[state.model]
     pretrained = load_pretrained(plan.model_folder(settings, state.model), model.layers, task.max_length)
     if state.intermediate != plan.NONE:
-        load_encoder_weights(pretrained.encoder, plan.intermediate_folder(state) / WEIGHTS)
+        load_encoder_weights(pretrained.encoder, plan.weights_file(state))
     truncated = {}
     for split in plan.SPLITS:
         examples = read_split(plan.task_folder(state.task), split)

@@ -16,8 +16,6 @@ from transfer_atlas.training.finetuning import TaskData, finetune, leave_out
 from transfer_atlas.training.outcome import Trained
 from transfer_atlas.training.results import write_cell
 
-WEIGHTS = "model.safetensors"
-
 
 def train(job: Job) -> list[dict[str, Any]]:
     """Train the cell's runs that are not in the store; the results of all."""
@@ -38,7 +36,7 @@ def train(job: Job) -> list[dict[str, Any]]:
     def train_one(run: Run, keeper: Keeper) -> Trained:
         start = None
         if cell.intermediate != plan.NONE:
-            start = plan.intermediate_folder(plan.state_of(settings, cell, run.seed)) / WEIGHTS
+            start = plan.weights_file(plan.state_of(settings, cell, run.seed))
         return finetune(
             pretrained,
             data,

@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from transfer_atlas import atomic
-from transfer_atlas.steps.train import WEIGHTS, train
+from transfer_atlas import atomic, plan
+from transfer_atlas.plan import State
+from transfer_atlas.steps.train import train
 from transfer_atlas.training import store
 from transfer_atlas.training.cell import Job
-
-RUN = "run.json"
 
 
 def publish(source: Path, destination: Path) -> None:
@@ -23,9 +22,9 @@ def publish(source: Path, destination: Path) -> None:
             temporary.write_bytes(source.read_bytes())
 
 
-def run(job: Job, folder: Path) -> None:
-    """Train the one run of the cell and put its weights and result into `folder`."""
+def run(job: Job, state: State) -> None:
+    """Train the one run of the cell and put its weights and result where those of `state` belong."""
     (result,) = train(job)
     digest = str(result["digest"])
-    publish(job.store.folder(digest) / store.WEIGHTS, folder / WEIGHTS)
-    atomic.write_json(folder / RUN, result)
+    publish(job.store.folder(digest) / store.WEIGHTS, plan.weights_file(state))
+    atomic.write_json(plan.training_file(state), result)
