@@ -21,7 +21,19 @@ SPECIAL_TOKENS = {
     "bert": {"pad": "[PAD]", "unk": "[UNK]", "cls": "[CLS]", "sep": "[SEP]", "mask": "[MASK]"},
     "roberta": {"cls": "<s>", "pad": "<pad>", "sep": "</s>", "unk": "<unk>", "mask": "<mask>"},
 }
-LIKE_ROBERTA = ("roberta", "xlm-roberta", "camembert")
+LIKE_ROBERTA = ("roberta", "xlm-roberta", "camembert", "mpnet")
+# What architectures with names of their own call the sizes of the others.
+SIZES: dict[str, dict[str, int]] = {
+    "distilbert": {"dim": 32, "n_layers": 3, "n_heads": 4, "hidden_dim": 48, "max_position_embeddings": 66},
+    "xlnet": {"d_model": 32, "n_layer": 3, "n_head": 4, "d_inner": 48},
+}
+SIZES_OF_BERT = {
+    "hidden_size": 32,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+    "intermediate_size": 48,
+    "max_position_embeddings": 66,
+}
 
 
 def _save_tokenizer(folder: Path, kind: str) -> dict[str, int]:
@@ -38,12 +50,15 @@ def _save_tokenizer(folder: Path, kind: str) -> dict[str, int]:
     words = Tokenizer(models.WordLevel(vocabulary, unk_token=special["unk"]))
     words.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     cls, sep = special["cls"], special["sep"]
+    second, inputs = "", ["input_ids", "attention_mask"]
+    if kind == "xlnet":
+        second, inputs = ":1", [*inputs, "token_type_ids"]
     words.post_processor = processors.TemplateProcessing(
         single=f"{cls} $A {sep}",
-        pair=f"{cls} $A {sep} {sep} $B {sep}",
+        pair=f"{cls} $A {sep} {sep} $B{second} {sep}{second}",
         special_tokens=[(token, vocabulary[token]) for token in (cls, sep)],
     )
-    PreTrainedTokenizerFast(tokenizer_object=words, **names).save_pretrained(folder)
+    PreTrainedTokenizerFast(tokenizer_object=words, model_input_names=inputs, **names).save_pretrained(folder)
     return vocabulary
 
 
@@ -68,11 +83,7 @@ def make_encoder(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path
             kind,
             **{
                 "vocab_size": len(vocabulary),
-                "hidden_size": 32,
-                "num_hidden_layers": 3,
-                "num_attention_heads": 4,
-                "intermediate_size": 48,
-                "max_position_embeddings": 66,
+                **SIZES.get(kind, SIZES_OF_BERT),
                 "type_vocab_size": 1 if kind in LIKE_ROBERTA else 2,
                 "pad_token_id": 1 if kind in LIKE_ROBERTA else 0,
                 # Large enough that attention is far from uniform.

@@ -10,9 +10,13 @@ import torch
 from torch import Tensor, nn
 from transformers import AutoModel
 
-from transfer_atlas.models.classifier import PackedBatch, encode, pool
+from transfer_atlas.models.classifier import pool
 from transfer_atlas.models.dropout import StreamDropout, give_stream
 from transfer_atlas.models.encoder import PACKABLE, Pretrained, load_pretrained
+from transfer_atlas.models.encoding import encoding_of
+from transfer_atlas.models.packed_attention import attend
+from transfer_atlas.models.packing import PackedBatch, Packing
+from transfer_atlas.settings import Engine
 from transfer_atlas.training.token_examples import tokenise
 
 Draw = Callable[..., list[str]]
@@ -28,6 +32,18 @@ BATCHES = {
     "one text": [9],
     "one long text among short ones": [1, 1, 1, 40, 1],
 }
+
+
+ENGINES = {
+    "fused": Engine(),
+    "library": Engine(layers="library"),
+    "padded": Engine(batching="padded"),
+}
+
+
+def encode(encoder: nn.Module, batch: PackedBatch, engine: Engine = ENGINES["fused"]) -> Tensor:
+    """States of the highest layer, [T, H]."""
+    return encoding_of(encoder, engine)(batch)[-1]
 
 
 def stock(folder: Path, dtype: torch.dtype = torch.float32) -> nn.Module:
@@ -70,8 +86,15 @@ def activate_dropout_that_drops_nothing(encoder: nn.Module) -> None:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["float32", "float64"])
 @pytest.mark.parametrize("lengths", BATCHES.values(), ids=BATCHES.keys())
 @pytest.mark.parametrize("kind", ["bert", "roberta"])
+@pytest.mark.parametrize("engine", ENGINES.values(), ids=ENGINES.keys())
 def test_equals_padded_attention_forward_and_backward(
-    kind: str, lengths: list[int], dtype: torch.dtype, training: bool, make_encoder: Make, sentences: Draw
+    engine: Engine,
+    kind: str,
+    lengths: list[int],
+    dtype: torch.dtype,
+    training: bool,
+    make_encoder: Make,
+    sentences: Draw,
 ) -> None:
     folder = make_encoder(kind)
     pretrained, reference = load_pretrained(folder), stock(folder, dtype)
@@ -79,10 +102,9 @@ def test_equals_padded_attention_forward_and_backward(
     tolerance = TOLERANCES[dtype]
     if training:
         activate_dropout_that_drops_nothing(encoder)
-        tolerance = TOLERANCES[torch.float32]  # the softmax is in float32
     texts = [(sentences(1, seed=k, shortest=n, longest=n) or [""])[0] for k, n in enumerate(lengths)]
 
-    (found,) = encode(encoder, packed_batch(pretrained, texts, None))
+    found = encode(encoder, packed_batch(pretrained, texts, None), engine)
     expected = padded_states(reference, pretrained.tokenizer, texts, None)
 
     torch.testing.assert_close(found, expected, **tolerance)
@@ -104,7 +126,7 @@ def test_pairs_have_the_token_types_of_the_stock_model(kind: str, make_encoder: 
     texts, pairs = sentences(10, seed=1), sentences(10, seed=2)
     batch = packed_batch(pretrained, texts, pairs)
 
-    (found,) = encode(pretrained.encoder.eval(), batch)
+    found = encode(pretrained.encoder.eval(), batch)
 
     assert batch.token_type_ids.unique().tolist() == ([0, 1] if kind == "bert" else [0])
     expected = padded_states(stock(folder), pretrained.tokenizer, texts, pairs)
@@ -117,7 +139,7 @@ def test_every_supported_architecture(kind: str, make_encoder: Make, sentences: 
     folder = make_encoder(kind, **extra)
     pretrained, texts = load_pretrained(folder), sentences(12)
 
-    (found,) = encode(pretrained.encoder.eval(), packed_batch(pretrained, texts, None))
+    found = encode(pretrained.encoder.eval(), packed_batch(pretrained, texts, None))
 
     expected = padded_states(stock(folder), pretrained.tokenizer, texts, None)
     torch.testing.assert_close(found, expected, **TOLERANCES[torch.float32])
@@ -126,15 +148,16 @@ def test_every_supported_architecture(kind: str, make_encoder: Make, sentences: 
 def test_positions_begin_behind_the_padding_index_in_roberta(load: Load, sentences: Draw) -> None:
     for kind, first in (("bert", 0), ("roberta", 2)):
         batch = packed_batch(load(kind), ["w1 w2", "w3"], None)
-        assert batch.position_ids.tolist() == [[first, first + 1, first + 2, first + 3, first, first + 1, first + 2]]
+        positions = batch.position_ids[0, : batch.tokens].tolist()
+        assert positions == [first, first + 1, first + 2, first + 3, first, first + 1, first + 2]
 
 
 def test_texts_do_not_see_each_other(load: Load) -> None:
     pretrained = load()
     encoder = pretrained.encoder.eval()
 
-    (before,) = encode(encoder, packed_batch(pretrained, ["w1 w2 w3", "w4 w5"], None))
-    (after,) = encode(encoder, packed_batch(pretrained, ["w1 w2 w3", "w80 w81"], None))
+    before = encode(encoder, packed_batch(pretrained, ["w1 w2 w3", "w4 w5"], None))
+    after = encode(encoder, packed_batch(pretrained, ["w1 w2 w3", "w80 w81"], None))
 
     assert torch.equal(before[:5], after[:5])
     assert not torch.allclose(before[5:], after[5:])
@@ -148,11 +171,22 @@ def test_bfloat16_is_no_worse_than_stock_attention_in_bfloat16(make_encoder: Mak
     with torch.no_grad():
         exact = padded_states(reference, pretrained.tokenizer, texts, None)
         with torch.autocast("cpu", dtype=torch.bfloat16):
-            (found,) = encode(encoder, batch)
+            found = encode(encoder, batch)
             padded = padded_states(reference, pretrained.tokenizer, texts, None)
     error, stock_error = (float((states.float() - exact).abs().mean()) for states in (found, padded))
     assert 0 < error < 1.5 * stock_error
     assert error < 0.02 * float(exact.std())
+
+
+def test_softmax_of_bfloat16_scores_is_in_float32() -> None:
+    packing = Packing(torch.tensor([12, 16]), CPU)
+    qkv = torch.randn(packing.tokens + packing.filler, 3 * 8, generator=torch.Generator().manual_seed(0)).bfloat16()
+
+    _, saved = attend(qkv, packing, 2, 0.5, None)
+
+    for softmax, weights in zip(saved.softmax, saved.weights, strict=True):
+        assert (softmax.dtype, weights.dtype) == (torch.float32, torch.bfloat16)
+        assert float((softmax.sum(-1) - 1).abs().max()) < 1e-6
 
 
 def test_attention_weights_are_dropped_in_training(load: Load, sentences: Draw) -> None:
@@ -161,7 +195,7 @@ def test_attention_weights_are_dropped_in_training(load: Load, sentences: Draw) 
 
     def states(seed: int) -> Tensor:
         give_stream(encoder, torch.Generator().manual_seed(seed))
-        return encode(encoder, batch)[0].detach()
+        return encode(encoder, batch).detach()
 
     encoder.train()
     first, again, other = states(1), states(1), states(2)
@@ -205,7 +239,7 @@ def test_equals_padded_attention_on_cuda(kind: str, make_encoder: Make, sentence
     encoder = pretrained.encoder.eval().double().cuda()
     texts = sentences(19)
 
-    (found,) = encode(encoder, packed_batch(pretrained, texts, None, torch.device("cuda")))
+    found = encode(encoder, packed_batch(pretrained, texts, None, torch.device("cuda")))
     expected = padded_states(reference, pretrained.tokenizer, texts, None)
 
     torch.testing.assert_close(found, expected, **TOLERANCES[torch.float64])

@@ -2,76 +2,60 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import Self
 
 import torch
 from torch import Tensor, nn
 
-from transfer_atlas.models.packed_attention import Packing
-
-
-@dataclass(frozen=True)
-class PackedBatch:
-    """B texts as one row of T tokens.
-
-    Attributes:
-        input_ids, token_type_ids, position_ids: [1, T], int64.
-        packing: Where each text's tokens lie.
-    """
-
-    input_ids: Tensor
-    token_type_ids: Tensor
-    position_ids: Tensor
-    packing: Packing
-
-    @property
-    def tokens(self) -> int:
-        """Number of real tokens T."""
-        return self.input_ids.shape[1]
-
-
-def encode(encoder: nn.Module, batch: PackedBatch, all_layers: bool = False) -> list[Tensor]:
-    """Run the encoder on a packed batch.
-
-    Returns:
-        Token states [T, H]: of the last layer only, or of the embeddings and every layer.
-    """
-    output = encoder(
-        input_ids=batch.input_ids,
-        token_type_ids=batch.token_type_ids,
-        position_ids=batch.position_ids,
-        packing=batch.packing,
-        output_hidden_states=all_layers,
-    )
-    states = output.hidden_states if all_layers else (output.last_hidden_state,)
-    return [layer[0] for layer in states]
+from transfer_atlas.models.encoder import frozen_parts
+from transfer_atlas.models.encoding import Encoding
+from transfer_atlas.models.packing import PackedBatch, Packing
 
 
 def pool(states: Tensor, packing: Packing, pooling: str) -> Tensor:
-    """One float32 vector for each text, [T, H] -> [B, H]: `mean` of its tokens, or its `first` token."""
+    """One vector for each text, [T, H] -> [B, H], float32 at least: `mean` of its tokens, or its `first` token."""
+    states = states.float() if states.dtype == torch.bfloat16 else states
     ends = torch.cumsum(packing.lengths, 0)
     starts = ends - packing.lengths
     if pooling == "first":
-        return states[starts].float()
+        return states[starts]
     position = torch.arange(len(states), device=states.device)
     inside = (position >= starts[:, None]) & (position < ends[:, None])
     # A product with a [B, T] matrix of 1/length: deterministic everywhere, unlike a scatter on CUDA.
     with torch.autocast(states.device.type, enabled=False):
-        return (inside.float() / packing.lengths[:, None]) @ states.float()
+        return (inside.to(states.dtype) / packing.lengths[:, None]) @ states
 
 
 class Classifier(nn.Module):
-    """Encoder, pooling, head: PackedBatch -> scores [B, outputs] (float32)."""
+    """Encoder, pooling, head: PackedBatch -> scores [B, outputs] (float32).
 
-    def __init__(self, encoder: nn.Module, head: nn.Module, pooling: str):
+    Args:
+        frozen: Embeddings and so many bottom layers are not trained, and run without dropout; None: all are trained.
+    """
+
+    def __init__(
+        self, encoder: nn.Module, head: nn.Module, pooling: str, encoding: Encoding, frozen: int | None = None
+    ):
         super().__init__()
         self.encoder = encoder
         self.head = head
         self.pooling = pooling
+        self.encoding = encoding
+        self._frozen: list[nn.Module] = [] if frozen is None else frozen_parts(encoder, frozen)
+        self._first = frozen or 0
+        for part in self._frozen:
+            part.requires_grad_(False)
+
+    def train(self, mode: bool = True) -> Self:
+        """Training mode for all but the frozen parts."""
+        super().train(mode)
+        for part in self._frozen:
+            part.train(False)
+        return self
 
     def forward(self, batch: PackedBatch) -> Tensor:
         """Score each text of the batch."""
-        (states,) = encode(self.encoder, batch)
+        states = self.encoding(batch, first=0 if batch.states is None else self._first)[-1]
         pooled = pool(states, batch.packing, self.pooling)
         with torch.autocast(pooled.device.type, enabled=False):
             scores: Tensor = self.head(pooled)

@@ -14,7 +14,7 @@ _PER_WORD = 64 // _BITS
 
 
 def keep_mask(shape: torch.Size, probability: float, generator: torch.Generator) -> Tensor:
-    """Draw a boolean mask of `shape` on the generator's device that is true with probability 1 - `probability`.
+    """Draw a float32 mask of `shape` on the generator's device that is 1 with probability 1 - `probability`, else 0.
 
     Each 64-bit random word decides four elements, so `probability` is rounded to a multiple of 2^-16.
     """
@@ -22,7 +22,9 @@ def keep_mask(shape: torch.Size, probability: float, generator: torch.Generator)
     words = torch.empty((n + _PER_WORD - 1) // _PER_WORD, dtype=torch.int64, device=generator.device)
     words.random_(-(2**63), None, generator=generator)
     threshold = min(round(probability * 2**_BITS), 2**_BITS - 1) - 2 ** (_BITS - 1)
-    return words.view(torch.int16)[:n].view(shape) >= threshold
+    # Compared straight into numbers: on a CPU a mask of booleans costs several times as much to make and to use.
+    kept = torch.empty(shape, device=generator.device)
+    return torch.ge(words.view(torch.int16)[:n].view(shape), threshold, out=kept)
 
 
 class StreamDropout(nn.Module):
@@ -45,10 +47,14 @@ class StreamDropout(nn.Module):
         """Zero elements with probability p and scale the others by 1 / (1 - p)."""
         if not self.active:
             return values
-        if self.generator is None:
-            raise RuntimeError("dropout has no random stream: call `give_stream` before training")
-        mask = keep_mask(values.shape, self.p, self.generator)
-        return values * mask.to(values.dtype).mul_(1.0 / (1.0 - self.p))
+        return values * draw_kept(values.shape, self).mul_(1.0 / (1.0 - self.p)).to(values.dtype)
+
+
+def draw_kept(shape: torch.Size, dropout: StreamDropout) -> Tensor:
+    """The next mask of a dropout's stream: 1 where an element is kept, 0 where it is dropped, float32."""
+    if dropout.generator is None:
+        raise RuntimeError("dropout has no random stream: call `give_stream` before training")
+    return keep_mask(shape, dropout.p, dropout.generator)
 
 
 def replace_dropout(model: nn.Module, p: float | None = None) -> None:

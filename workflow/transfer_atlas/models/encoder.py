@@ -15,22 +15,53 @@ from transformers import AutoModel, AutoTokenizer
 from transfer_atlas.errors import UserError
 from transfer_atlas.models.dropout import replace_dropout
 from transfer_atlas.models.packed_attention import PACKED
+from transfer_atlas.models.padded_attention import PADDED
 
 # Encoders whose attention is softmax(QK'/sqrt(d))V through transformers' attention interface and whose layers lie
-# in `encoder.layer`. Anything with relative positions or recurrence over segments cannot be packed this way.
+# in `encoder.layer`.
 PACKABLE = ("bert", "roberta", "xlm-roberta", "electra", "camembert")
+# Encoders with relative positions, two streams or other names; they are run on padded blocks.
+PADDED_ONLY = ("mpnet", "xlnet", "distilbert")
+SUPPORTED = PACKABLE + PADDED_ONLY
 # RoBERTa counts positions from padding_idx + 1.
-_POSITION_OFFSET = ("roberta", "xlm-roberta", "camembert")
+_POSITION_OFFSET = ("roberta", "xlm-roberta", "camembert", "mpnet")
 
 
 @dataclass(frozen=True)
 class Pretrained:
-    """A pretrained encoder as it came: module (float32, on the CPU), tokenizer and anatomy."""
+    """A pretrained encoder as it came: module (float32, on the CPU), tokenizer and anatomy.
 
+    The module's weights are mapped from their file and take memory only where they are read.
+    """
+
+    folder: Path
     encoder: nn.Module
     tokenizer: Any
     hidden_size: int
     position_offset: int
+
+
+def _load_encoder(folder: Path, kind: str) -> tuple[Any, list[str]]:
+    """The module, and the names of the weights that its files lack."""
+    try:
+        encoder, loaded = AutoModel.from_pretrained(
+            folder,
+            dtype=torch.float32,
+            local_files_only=True,
+            trust_remote_code=False,
+            use_safetensors=True,
+            attn_implementation=PACKED if kind in PACKABLE else PADDED if kind == "distilbert" else "eager",
+            output_loading_info=True,
+        )
+    except (OSError, RuntimeError, SafetensorError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"{folder}: the weights cannot be read as config.json describes them: {reason}") from error
+    # The pooler is trained for next-sentence prediction or not at all, and no head here reads it: without it, no
+    # weights are optimised that no loss can reach.
+    if hasattr(encoder, "pooler"):
+        encoder.pooler = None
+    replace_dropout(encoder)
+    return encoder, sorted(name for name in loaded["missing_keys"] if not name.startswith("pooler."))
 
 
 def load_pretrained(folder: Path, layers: int | None = None, max_length: int | None = None) -> Pretrained:
@@ -51,25 +82,13 @@ def load_pretrained(folder: Path, layers: int | None = None, max_length: int | N
         kind = json.loads(config_file.read_text(encoding="utf-8")).get("model_type")
     except (ValueError, AttributeError):
         raise UserError(f"{config_file}: is no JSON object; fetch the model again") from None
-    if kind not in PACKABLE:
-        raise UserError(f"{config_file}: model_type {kind!r} is not supported; supported are {', '.join(PACKABLE)}")
+    if kind not in SUPPORTED:
+        raise UserError(f"{config_file}: model_type {kind!r} is not supported; supported are {', '.join(SUPPORTED)}")
     if not list(folder.glob("*.safetensors")):
         raise UserError(f"{folder}: no *.safetensors weights; pickled weights are not loaded, convert them first")
-    try:
-        encoder, loaded = AutoModel.from_pretrained(
-            folder,
-            dtype=torch.float32,
-            local_files_only=True,
-            trust_remote_code=False,
-            use_safetensors=True,
-            attn_implementation=PACKED,
-            output_loading_info=True,
-        )
-    except (OSError, RuntimeError, SafetensorError) as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(f"{folder}: the weights cannot be read as config.json describes them: {reason}") from error
+    encoder, missing = _load_encoder(folder, kind)
     # transformers would draw them at random.
-    if missing := sorted(name for name in loaded["missing_keys"] if not name.startswith("pooler.")):
+    if missing:
         raise UserError(f"{folder}: the weights lack {len(missing)} tensors of the encoder, {missing[0]} for one")
     tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     # Without its files a tokenizer knows special tokens only, and every word is unknown.
@@ -79,18 +98,37 @@ def load_pretrained(folder: Path, layers: int | None = None, max_length: int | N
     if layers is not None and found != layers:
         raise UserError(f"{config_file}: has {found} layers, but the settings say models.<name>.layers: {layers}")
     offset = encoder.config.pad_token_id + 1 if kind in _POSITION_OFFSET else 0
-    positions = encoder.config.max_position_embeddings - offset
-    if max_length is not None and max_length > positions:
+    # XLNet's positions are relative and have no limit.
+    limit = getattr(encoder.config, "max_position_embeddings", None)
+    positions = None if limit is None else limit - offset
+    if max_length is not None and positions is not None and max_length > positions:
         raise UserError(
             f"{config_file}: has {positions} positions, but the settings say tasks.<name>.max_length: {max_length}"
         )
-    # The pooler is trained for next-sentence prediction or not at all, and no head here reads it: without it, no
-    # weights are optimised that no loss can reach.
-    encoder.pooler = None
-    replace_dropout(encoder)
-    return Pretrained(encoder, tokenizer, encoder.config.hidden_size, offset)
+    return Pretrained(folder, encoder, tokenizer, encoder.config.hidden_size, offset)
+
+
+def fresh_encoder(pretrained: Pretrained) -> nn.Module:
+    """The pretrained module once more, mapped anew: dropping it gives back the memory that reading it took."""
+    encoder: nn.Module = _load_encoder(pretrained.folder, str(pretrained.encoder.config.model_type))[0]  # type: ignore[union-attr]
+    return encoder
+
+
+def is_packable(encoder: nn.Module) -> bool:
+    """Whether several texts can be run as one row of tokens."""
+    return str(encoder.config.model_type) in PACKABLE  # type: ignore[union-attr]
 
 
 def transformer_layers(encoder: nn.Module) -> list[nn.Module]:
     """The transformer layers, bottom first."""
-    return list(encoder.encoder.layer)  # type: ignore[union-attr,arg-type]
+    holder = {"xlnet": "", "distilbert": "transformer"}.get(encoder.config.model_type, "encoder")  # type: ignore[union-attr,arg-type]
+    return list(encoder.get_submodule(holder).layer)  # type: ignore[arg-type]
+
+
+def frozen_parts(encoder: nn.Module, layers: int) -> list[nn.Module]:
+    """The bottom `layers` transformer layers, and everything outside of layers: embeddings, relative positions."""
+    stack = transformer_layers(encoder)
+    inside = {id(module) for layer in stack for module in layer.modules()}
+    # A layer is frozen as a whole: XLNet keeps matrices in modules that have children too.
+    outside = [module for module in encoder.modules() if id(module) not in inside and not list(module.children())]
+    return [*outside, *stack[:layers]]

@@ -1,141 +1,160 @@
-"""Attention over packed sequences: no padding anywhere but inside the attention product.
+"""Attention over packed sequences, forward and backward written out.
 
-A batch of B texts is one row of T real tokens, so linear maps, LayerNorm and activations never see padding.
-Registered with transformers as the attention implementation `packed`; the encoder's own code is untouched.
+Scaled dot-product attention (Vaswani et al. 2017, eq. 1) within each text of a packed row. Writing the backward pass
+out saves what a general one cannot know: one gather brings queries, keys and values of all heads into place, masks
+are drawn as numbers, and nothing is copied twice.
+
+Registered with transformers as the attention implementation `packed`, and the core of our own fused layer.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import AttentionInterface, AttentionMaskInterface
 
-from transfer_atlas.models.dropout import StreamDropout
+from transfer_atlas.models.dropout import StreamDropout, draw_kept
+from transfer_atlas.models.packing import Packing
 
 PACKED = "packed"
 
 
-# Texts that share a padded view. Batches are sorted by length, so a group pads little; smaller groups pad less but
-# cost more calls.
-GROUP = 8
-
-
-@dataclass(frozen=True)
-class Padding:
-    """How n tokens of B texts, the longest of L tokens, lie in a padded [B, L] view.
+@dataclass
+class Attended:
+    """What the backward pass needs of a forward pass.
 
     Attributes:
-        slots: [n] index of each token in the flattened view.
-        token_of_slot: [B * L] index of the token in each slot, 0 for empty slots.
-        filled: [B, 1, 1, L] true at slots that hold a token.
+        rows: [3, S * h, d] queries, keys and values in padded order.
+        weights: Attention weights of each block, [texts * h, length, length], as they met the values.
+        softmax: The same before dropout, float32, and
+        kept: what dropout kept, 0 or 1; None without dropout.
     """
 
-    slots: Tensor
-    token_of_slot: Tensor
-    filled: Tensor
+    rows: Tensor
+    weights: list[Tensor]
+    softmax: list[Tensor]
+    kept: Tensor | None
+    keep: float
 
 
-@dataclass(frozen=True)
-class Group:
-    """Neighbouring texts of a packed row that attend in one padded view.
+def _blocks(flat: Tensor, packing: Packing, heads: int) -> list[Tensor]:
+    """Views of padded rows [S * h, d] as [texts * h, length, d], one for each block."""
+    return [
+        flat[block.start * heads : (block.start + block.texts * block.length) * heads].view(
+            block.texts * heads, block.length, flat.shape[1]
+        )
+        for block in packing.blocks
+    ]
 
-    Attributes:
-        tokens: How many tokens of the row are the group's.
-        texts, longest: Number of texts B and tokens L of the longest.
-        padding: None when the texts are equally long.
+
+def _squares(flat: Tensor, packing: Packing, heads: int) -> list[Tensor]:
+    """Views of flat scores as [texts * h, length, length], one for each block."""
+    sizes = [block.texts * heads * block.length**2 for block in packing.blocks]
+    return [
+        part.view(-1, block.length, block.length) for part, block in zip(flat.split(sizes), packing.blocks, strict=True)
+    ]
+
+
+def attend(
+    qkv: Tensor, packing: Packing, heads: int, scale: float, dropout: StreamDropout | None
+) -> tuple[Tensor, Attended]:
+    """Attention of a packed row: queries, keys and values side by side [T, 3 * H] to contexts [T, H].
+
+    The softmax is in float32 at least. `dropout` drops attention weights (None: nothing is dropped).
     """
+    size = qkv.shape[1] // (3 * heads)
+    rows = packing.rows(heads)
+    padded = qkv.view(-1, size).index_select(0, rows.of_slots).view(3, -1, size)
+    queries, keys, values = (_blocks(part, packing, heads) for part in padded)
+    products = qkv.new_empty(sum(block.texts * heads * block.length**2 for block in packing.blocks))
+    for query, key, product in zip(queries, keys, _squares(products, packing, heads), strict=True):
+        torch.bmm(query, key.transpose(1, 2), out=product)
+    scores = products.float() if products.dtype == torch.bfloat16 else products
+    softmax = torch.empty_like(scores)
+    softmaxes = _squares(softmax, packing, heads)
+    for score, mask, out in zip(_squares(scores, packing, heads), packing.masks, softmaxes, strict=True):
+        by_text = score.view(len(mask), heads, *score.shape[1:])
+        torch.add(mask, by_text, alpha=scale, out=by_text)
+        torch.softmax(score, -1, out=out)
+    kept, keep = None, 1.0
+    weights = softmax
+    if dropout is not None:
+        kept, keep = draw_kept(softmax.shape, dropout), 1.0 - dropout.p
+        weights = torch.mul(softmax, kept).mul_(1.0 / keep)
+    weights = weights.to(qkv.dtype)
+    context = torch.empty_like(padded[0])
+    for weight, value, out in zip(
+        _squares(weights, packing, heads), values, _blocks(context, packing, heads), strict=True
+    ):
+        torch.bmm(weight, value, out=out)
+    attended = Attended(padded, _squares(weights, packing, heads), softmaxes, kept, keep)
+    return _tokens_of(context, rows.of_context, packing, heads * size), attended
 
-    tokens: int
-    texts: int
-    longest: int
-    padding: Padding | None
+
+def _tokens_of(padded: Tensor, rows: Tensor, packing: Packing, width: int) -> Tensor:
+    """Padded rows back in the order of tokens, [T + filler, width]; zeros for filler."""
+    tokens = padded.new_empty(packing.tokens + packing.filler, width)
+    tokens[packing.tokens :].zero_()
+    torch.index_select(padded, 0, rows, out=tokens[: packing.tokens].view(-1, padded.shape[1]))
+    return tokens
+
+
+def attend_backward(gradient: Tensor, saved: Attended, packing: Packing, heads: int, scale: float) -> Tensor:
+    """Gradient of `attend` with respect to queries, keys and values: [T, H] to [T, 3 * H]."""
+    size = gradient.shape[1] // heads
+    rows = packing.rows(heads)
+    # Empty slots get no gradient.
+    real = gradient[: packing.tokens].reshape(-1, size)
+    context = torch.zeros_like(saved.rows[0]).index_copy_(0, rows.of_context, real)
+    contexts = _blocks(context, packing, heads)
+    queries, keys, values = (_blocks(part, packing, heads) for part in saved.rows)
+    result = torch.empty_like(saved.rows)
+    to_queries, to_keys, to_values = (_blocks(part, packing, heads) for part in result)
+    to_weights = gradient.new_empty(sum(weight.numel() for weight in saved.weights))
+    for k, product in enumerate(_squares(to_weights, packing, heads)):
+        torch.bmm(contexts[k], values[k].transpose(1, 2), out=product)
+        torch.bmm(saved.weights[k].transpose(1, 2), contexts[k], out=to_values[k])
+    to_softmax = to_weights.to(saved.softmax[0].dtype)
+    if saved.kept is not None:
+        to_softmax.mul_(saved.kept).mul_(1.0 / saved.keep)
+    to_scores = torch.empty_like(to_softmax)
+    for softmax, at_softmax, out in zip(
+        saved.softmax, _squares(to_softmax, packing, heads), _squares(to_scores, packing, heads), strict=True
+    ):
+        torch.ops.aten._softmax_backward_data(at_softmax, softmax, -1, softmax.dtype, grad_input=out)
+    to_products = to_scores.mul_(scale).to(gradient.dtype)
+    for k, product in enumerate(_squares(to_products, packing, heads)):
+        torch.bmm(product, keys[k], out=to_queries[k])
+        torch.bmm(product.transpose(1, 2), queries[k], out=to_keys[k])
+    return _tokens_of(result.view(-1, size), rows.of_tokens, packing, 3 * heads * size)
+
+
+class _Attention(torch.autograd.Function):
+    """`attend` for autograd."""
 
     @staticmethod
-    def of(lengths: list[int], device: torch.device) -> Group:
-        """The group of texts with these lengths."""
-        texts, longest, tokens = len(lengths), max(lengths), sum(lengths)
-        if texts * longest == tokens:
-            return Group(tokens, texts, longest, None)
-        filled = torch.arange(longest)[None, :] < torch.tensor(lengths)[:, None]
-        slots = filled.flatten().nonzero().squeeze(1)
-        token_of_slot = torch.zeros(filled.numel(), dtype=torch.int64)
-        token_of_slot[slots] = torch.arange(tokens)
-        padding = Padding(slots.to(device), token_of_slot.to(device), filled[:, None, None, :].to(device))
-        return Group(tokens, texts, longest, padding)
-
-
-@dataclass(frozen=True)
-class Packing:
-    """Where the tokens of each text lie in a packed row: [B] token counts, and the groups that attend together."""
-
-    lengths: Tensor
-    groups: list[Group]
+    def forward(
+        ctx: Any, qkv: Tensor, packing: Packing, heads: int, scale: float, dropout: StreamDropout | None
+    ) -> Tensor:
+        context, ctx.saved = attend(qkv, packing, heads, scale, dropout)
+        ctx.place = (packing, heads, scale)
+        return context
 
     @staticmethod
-    def of(lengths: Tensor, device: torch.device) -> Packing:
-        """The packing of texts with these lengths ([B], int64, on the CPU)."""
-        groups = [Group.of(part.tolist(), device) for part in lengths.split(GROUP)]
-        return Packing(lengths.to(device), groups)
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None, None]:
+        return attend_backward(gradients[0], ctx.saved, *ctx.place), None, None, None, None
 
 
-class _Pad(torch.autograd.Function):
-    """[T, ...] -> [B * L, ...]. Each token has one slot, so the gradient is a plain selection, not a scatter-add."""
-
-    @staticmethod
-    def forward(ctx: Any, tokens: Tensor, padding: Padding) -> Tensor:
-        ctx.padding = padding
-        return tokens.index_select(0, padding.token_of_slot)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        return gradients[0].index_select(0, ctx.padding.slots), None
-
-
-class _Unpad(torch.autograd.Function):
-    """[B * L, ...] -> [T, ...], the inverse of `_Pad`; empty slots get no gradient."""
-
-    @staticmethod
-    def forward(ctx: Any, slots: Tensor, padding: Padding) -> Tensor:
-        ctx.padding, ctx.shape = padding, slots.shape
-        return slots.index_select(0, padding.slots)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        return gradients[0].new_zeros(ctx.shape).index_copy_(0, ctx.padding.slots, gradients[0]), None
-
-
-def _attend(states: Iterable[Tensor], group: Group, scale: float, dropout: nn.Module | None) -> Tensor:
-    """Attention of one group: query, key and value [n, heads, d] to [n, heads, d]."""
-    query, key, value = states
-    heads, size = query.shape[1:]
-    padding = group.padding
-
-    def padded(tokens: Tensor) -> Tensor:
-        slots: Tensor = tokens if padding is None else _Pad.apply(tokens.reshape(-1, heads * size), padding)
-        return slots.reshape(group.texts, group.longest, heads, size).transpose(1, 2)
-
-    query, key, value = padded(query), padded(key), padded(value)
-    if dropout is None:
-        mask = None if padding is None else padding.filled
-        mixed = nn.functional.scaled_dot_product_attention(query, key, value, attn_mask=mask, scale=scale)
-    else:
-        scores = torch.matmul(query * scale, key.transpose(2, 3))
-        if padding is not None:
-            scores = scores.masked_fill(~padding.filled, float("-inf"))
-        # In float32: exact, and on a CPU faster than the bfloat16 kernel.
-        weights = dropout(torch.softmax(scores.float(), dim=-1).to(value.dtype))
-        mixed = torch.matmul(weights, value)
-    slots = mixed.transpose(1, 2).reshape(-1, heads * size)
-    attended: Tensor = slots if padding is None else _Unpad.apply(slots, padding)
-    return attended.view(-1, heads, size)
+def active(dropout: Any) -> StreamDropout | None:
+    """The dropout, if it drops anything now."""
+    return dropout if isinstance(dropout, StreamDropout) and dropout.active else None
 
 
 def packed_attention(
-    module: nn.Module,
+    module: torch.nn.Module,
     query: Tensor,
     key: Tensor,
     value: Tensor,
@@ -150,14 +169,14 @@ def packed_attention(
     Shapes: query, key, value [1, heads, T, d] in; [1, T, heads, d] out. The result for the real tokens equals padded
     attention with a mask over the padding.
     """
-    scale = query.shape[3] ** -0.5 if scaling is None else scaling
-    dropout = getattr(module, "dropout", None)
-    active = dropout if isinstance(dropout, StreamDropout) and dropout.active else None
-    # `split` and not slices: its gradient is one concatenation.
-    sizes = [group.tokens for group in packing.groups]
-    parts = zip(*(tensor[0].transpose(0, 1).split(sizes) for tensor in (query, key, value)), strict=True)
-    mixed = [_attend(part, group, scale, active) for part, group in zip(parts, packing.groups, strict=True)]
-    return torch.cat(mixed)[None], None
+    heads, _tokens, size = query.shape[1:]
+    scale = size**-0.5 if scaling is None else scaling
+    side_by_side = torch.cat([part[0].transpose(0, 1).flatten(1) for part in (query, key, value)], dim=1)
+    with torch.autocast(query.device.type, enabled=False):
+        context: Tensor = _Attention.apply(
+            side_by_side, packing, heads, scale, active(getattr(module, "dropout", None))
+        )
+    return context.view(1, -1, heads, size), None
 
 
 def _no_mask(*_: Any, **__: Any) -> None:

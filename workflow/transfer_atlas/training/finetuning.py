@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -10,20 +9,26 @@ from typing import Literal
 import numpy as np
 import torch
 from safetensors.torch import load_file
-from torch import nn
+from torch import Tensor, nn
 
-from transfer_atlas.models import surgery, vocabulary
+from transfer_atlas import plan
+from transfer_atlas.models import surgery
 from transfer_atlas.models.classifier import Classifier
 from transfer_atlas.models.dropout import replace_dropout
-from transfer_atlas.models.encoder import Pretrained
+from transfer_atlas.models.encoder import Pretrained, fresh_encoder
+from transfer_atlas.models.encoding import encoding_of
 from transfer_atlas.models.heads import LinearHead
-from transfer_atlas.plan import Run
-from transfer_atlas.settings import Recipe, Surgery, Task
+from transfer_atlas.models.vocabulary import compact_copy, holding, word_embeddings
+from transfer_atlas.plan import Cell, Run
+from transfer_atlas.settings import Engine, Recipe, Settings, Surgery, Task
 from transfer_atlas.streams import stream_seed
+from transfer_atlas.tasks.description import number_of_classes
 from transfer_atlas.tasks.examples import Examples
 from transfer_atlas.tasks.overlap import forbidden_keys, rows_without
+from transfer_atlas.tasks.storage import read_split
 from transfer_atlas.tasks.subsets import nested_subset
 from transfer_atlas.training import device, schedule
+from transfer_atlas.training.frozen_states import with_states
 from transfer_atlas.training.loop import Observer, fit, predict
 from transfer_atlas.training.metrics import scores
 from transfer_atlas.training.outcome import Scored, Trained, cpu_weights
@@ -35,12 +40,19 @@ _ENCODER = "encoder."
 
 @dataclass(frozen=True)
 class TaskData:
-    """A task as fine-tuning needs it, read and tokenised once for all runs of a cell."""
+    """A task as fine-tuning needs it, read and tokenised once for all runs of a cell.
+
+    Attributes:
+        evaluation_vocabulary: Sorted ids that the evaluation splits use; their tokens are numbered by it.
+        left_out: Training rows that were left out, see `leave_out`.
+    """
 
     task: Task
     classes: int
     splits: dict[str, Examples]
-    tokenised: dict[str, TokenisedExamples]
+    train: TokenisedExamples
+    evaluation: dict[str, TokenisedExamples]
+    evaluation_vocabulary: Tensor
     left_out: int
 
     @staticmethod
@@ -63,7 +75,24 @@ class TaskData:
                 f"{tokenised[split].truncated} truncated at {task.max_length}",
                 flush=True,
             )
-        return TaskData(task, classes, splits, tokenised, left_out)
+        train = tokenised.pop("train")
+        used = torch.unique(torch.cat([examples.vocabulary() for examples in tokenised.values()]))
+        table = torch.full((int(used[-1]) + 1,), -1, dtype=torch.int64)
+        table[used] = torch.arange(len(used))
+        evaluation = {split: examples.with_ids(table) for split, examples in tokenised.items()}
+        return TaskData(task, classes, splits, train, evaluation, used, left_out)
+
+    @staticmethod
+    def of_cell(settings: Settings, cell: Cell, pretrained: Pretrained) -> TaskData:
+        """Read a cell's task; an intermediate task without the rows that its target must not see."""
+        splits = {split: read_split(plan.task_folder(cell.task), split) for split in plan.SPLITS}
+        left_out = 0
+        if cell.target is not None:
+            evaluation = [read_split(plan.task_folder(cell.target), split) for split in ("validation", "test")]
+            splits["train"], left_out = leave_out(splits["train"], *evaluation)
+            print(f"{left_out} training rows of {cell.task} hold an evaluation text of {cell.target} and are left out")
+        classes = number_of_classes(plan.task_folder(cell.task))
+        return TaskData.of(settings.tasks[cell.task], classes, splits, pretrained, left_out)
 
 
 def leave_out(train: Examples, *evaluation: Examples) -> tuple[Examples, int]:
@@ -81,14 +110,50 @@ def operate(encoder: nn.Module, entry: Surgery, keep: int | None, generator: tor
 
 
 def load_encoder_weights(encoder: nn.Module, weights: Path) -> None:
-    """Load the encoder's part of a finished run's weights, in place."""
+    """Replace the encoder's weights by its part of a finished run's, mapped from their file."""
     tensors = load_file(weights)
-    encoder.load_state_dict({k.removeprefix(_ENCODER): v for k, v in tensors.items() if k.startswith(_ENCODER)})
+    states = {k.removeprefix(_ENCODER): v for k, v in tensors.items() if k.startswith(_ENCODER)}
+    encoder.load_state_dict(states, assign=True)
+
+
+class Starts:
+    """The encoders that the runs of a cell start from, and what is computed once for each of them."""
+
+    def __init__(self, pretrained: Pretrained, data: TaskData, engine: Engine):
+        self.pretrained = pretrained
+        self.data = data
+        self.engine = engine
+        self._frozen_of: tuple[Path | None, int] | None = None
+        self._frozen: dict[str, TokenisedExamples] = {}
+
+    def encoder(self, start: Path | None) -> nn.Module:
+        """The pretrained encoder, or that of a finished intermediate run: mapped from its file, to be copied."""
+        encoder = fresh_encoder(self.pretrained)
+        if start is not None:
+            load_encoder_weights(encoder, start)
+        return encoder
+
+    def with_frozen_states(
+        self, start: Path | None, layer: int, where: torch.device, precision: str
+    ) -> dict[str, TokenisedExamples] | None:
+        """All splits with the states of a frozen layer, computed once for each start; None where that cannot be."""
+        encoder = self.encoder(start)
+        encoding = encoding_of(encoder, self.engine)
+        if self.engine.frozen != "cached" or not encoding.starts_anywhere:
+            return None
+        # One at a time: the runs of a cell come in the order of their seeds.
+        if self._frozen_of != (start, layer):
+            self._frozen_of = (start, layer)
+            encoder.to(where)
+            self._frozen = {"train": with_states(encoding, encoder, self.data.train, layer, where, precision)}
+            for split, examples in self.data.evaluation.items():
+                original = examples.with_ids(self.data.evaluation_vocabulary)
+                self._frozen[split] = with_states(encoding, encoder, original, layer, where, precision)
+        return self._frozen
 
 
 def finetune(
-    pretrained: Pretrained,
-    data: TaskData,
+    starts: Starts,
     *,
     recipe: Recipe,
     entry: Surgery,
@@ -105,28 +170,41 @@ def finetune(
         start: A finished intermediate run's weights to start from, or None for the pretrained ones.
         keep_weights: Whether the result carries the trained weights.
     """
+    data, engine = starts.data, starts.engine
     where = device.choose_device()
     precision = device.resolve_precision(recipe.precision, where)
-    train = data.tokenised["train"].take(nested_subset(len(data.splits["train"]), size, run.seed))
+    chosen = nested_subset(len(data.splits["train"]), size, run.seed)
+    train, evaluation, frozen = data.train.take(chosen), data.evaluation, None
     scaling = Scaling.of(train.targets)
+    source = starts.encoder(start)
+    if recipe.frozen_layers is not None:
+        frozen = starts.with_frozen_states(start, recipe.frozen_layers, where, precision)
+    if frozen is not None:
+        train, evaluation = frozen["train"].take(chosen), {split: frozen[split] for split in evaluation}
 
-    encoder = copy.deepcopy(pretrained.encoder)
-    if start is not None:
-        load_encoder_weights(encoder, start)
+    compacted = engine.vocabulary == "compact"
+    used = train.vocabulary() if compacted else torch.arange(len(word_embeddings(source)))
+    encoder, vocabulary = compact_copy(source, used)
+    original_rows = word_embeddings(source)[data.evaluation_vocabulary]
+    del source
     init = torch.Generator().manual_seed(stream_seed(run.seed, "init"))
     # The head is drawn first, so that it is the same whatever the surgery and its depth.
-    head = LinearHead(pretrained.hidden_size, outputs_of(data.task.type, data.classes), recipe.head_dropout, init)
+    outputs = outputs_of(data.task.type, data.classes)
+    head = LinearHead(starts.pretrained.hidden_size, outputs, recipe.head_dropout, init)
     operate(encoder, entry, run.depth, init)
     if recipe.dropout is not None:
         replace_dropout(encoder, recipe.dropout)
-    full = vocabulary.compact(encoder, train.vocabulary())
-    model = Classifier(encoder, head, recipe.pooling).to(where)
+    model = Classifier(encoder, head, recipe.pooling, encoding_of(encoder, engine), recipe.frozen_layers).to(where)
     total = schedule.total_steps(len(train), recipe)
 
+    def decay(steps: int) -> float:
+        """What weight decay has left of the embedding rows that were not trained."""
+        return 1.0 if recipe.frozen_layers is not None else schedule.unused_decay(recipe, steps, total)
+
     def evaluate(split: str, steps: int) -> np.ndarray:
-        """Predictions after `steps` updates, with the whole vocabulary back in place."""
-        with vocabulary.restored(encoder, full, schedule.unused_decay(recipe, steps, total)):
-            return unscaled(predict(model, data.tokenised[split], where, precision), scaling)
+        """Predictions after `steps` updates, with the vocabulary of the evaluation splits in place."""
+        with holding(encoder, vocabulary, data.evaluation_vocabulary, original_rows, decay(steps)):
+            return unscaled(predict(model, evaluation[split], where, precision), scaling)
 
     def validate(steps: int) -> float:
         outputs = evaluate("validation", steps)
@@ -134,7 +212,7 @@ def finetune(
 
     fitted = fit(
         model,
-        replace(train.with_ids(full.lookup()), targets=scaled(train.targets, scaling)),
+        replace(train.with_ids(vocabulary.lookup()), targets=scaled(train.targets, scaling)),
         recipe,
         run.seed,
         device=where,
@@ -150,6 +228,7 @@ def finetune(
     }
     kept = None
     if keep_weights:
-        with vocabulary.restored(encoder, full, schedule.unused_decay(recipe, fitted.chosen_step, total)):
+        originals = word_embeddings(starts.encoder(start))
+        with holding(encoder, vocabulary, torch.arange(len(originals)), originals, decay(fitted.chosen_step)):
             kept = cpu_weights(model)
-    return Trained(fitted, len(train), data.tokenised["train"].truncated, splits, where, precision, kept, data.left_out)
+    return Trained(fitted, len(train), data.train.truncated, splits, where, precision, kept, data.left_out)

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
-from transfer_atlas.models.classifier import PackedBatch
-from transfer_atlas.models.packed_attention import Packing
+from transfer_atlas.models.packing import PackedBatch, Packing
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,7 @@ class TokenisedExamples:
         targets: [N].
         position_offset: What the encoder adds to positions (RoBERTa).
         truncated: How many texts were longer than the limit.
+        states: [total tokens, H] of the highest frozen layer, where they have been computed.
     """
 
     input_ids: Tensor
@@ -32,6 +33,7 @@ class TokenisedExamples:
     targets: Tensor
     position_offset: int
     truncated: int
+    states: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.lengths)
@@ -50,11 +52,17 @@ class TokenisedExamples:
     def batch(self, rows: Tensor, device: torch.device) -> PackedBatch:
         """Pack these rows ([B]) into one row of tokens."""
         tokens, positions = self.tokens_of(rows)
+        packing = Packing(self.lengths[rows], device)
+
+        def row(values: Tensor) -> Tensor:
+            return pad(values, (0, packing.filler))[None].to(device)
+
         return PackedBatch(
-            input_ids=self.input_ids[tokens][None].to(device),
-            token_type_ids=self.token_type_ids[tokens][None].to(device),
-            position_ids=(positions + self.position_offset)[None].to(device),
-            packing=Packing.of(self.lengths[rows], device),
+            input_ids=row(self.input_ids[tokens]),
+            token_type_ids=row(self.token_type_ids[tokens]),
+            position_ids=row(positions + self.position_offset),
+            packing=packing,
+            states=None if self.states is None else pad(self.states[tokens], (0, 0, 0, packing.filler)).to(device),
         )
 
     def take(self, rows: np.ndarray) -> TokenisedExamples:
@@ -70,6 +78,7 @@ class TokenisedExamples:
             targets=self.targets[index],
             position_offset=self.position_offset,
             truncated=0,
+            states=None if self.states is None else self.states[tokens],
         )
 
     def vocabulary(self) -> Tensor:
