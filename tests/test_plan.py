@@ -106,6 +106,61 @@ def test_tasks_of_a_plan_are_its_targets(settings: Settings) -> None:
     assert plan.expand(settings).tasks == ["sentiment", "similarity"]
 
 
+# --- which cells are one job -------------------------------------------------------------------------------
+
+
+def test_cells_that_read_the_same_representations_are_one_job(settings: Settings) -> None:
+    bundles = plan.bundles(settings, plan.expand(settings))
+    heads = {name: [cell.name for cell in bundle.cells] for name, bundle in bundles.items() if "/extract." in name}
+    assert heads == {
+        f"tiny/{intermediate}/{task}/extract.mean": [
+            f"tiny/{intermediate}/{task}/extract/none/n{size}" for size in (16, "all")
+        ]
+        for intermediate in ("none", "topics")
+        for task in ("sentiment", "similarity")
+    }
+
+
+def test_a_fine_tuned_cell_is_a_job_of_its_own(settings: Settings) -> None:
+    selected = plan.expand(settings)
+    finetuned = {name: (cell,) for name, cell in selected.cells.items() if cell.recipe == "finetune"}
+    bundles = plan.bundles(settings, selected)
+    assert {name: bundle.cells for name, bundle in bundles.items() if "/extract." not in name} == finetuned
+
+
+def test_every_run_is_in_one_bundle(settings: Settings) -> None:
+    selected = plan.expand(settings)
+    bundled = [run for bundle in plan.bundles(settings, selected).values() for run in bundle.runs]
+    assert len(bundled) == len(set(bundled)) == selected.runs
+
+
+def test_recipes_share_a_job_unless_they_pool_differently() -> None:
+    recipe = {"method": "extract", "learning_rate": 0.1}
+    recipes = {"wide": {**recipe, "head": "scalar_mix_mlp"}, "zeroth": {**recipe, "layer": 0}}
+    recipes["first"] = {**recipe, "pooling": "first"}
+    config = problems.merge(problems.read_files([SOUND]), {"recipes": recipes})
+    entry = {"models": ["tiny"], "tasks": ["sentiment"], "recipes": ["extract", *recipes], "seeds": 2}
+    settings = Settings.model_validate({**config, "experiments": [entry]})
+    bundles = plan.bundles(settings, plan.expand(settings))
+    found = {name: sorted(cell.recipe for cell in bundle.cells) for name, bundle in bundles.items()}
+    assert found == {
+        "tiny/none/sentiment/extract.first": ["first"],
+        "tiny/none/sentiment/extract.mean": ["extract", "wide", "zeroth"],
+    }
+
+
+def test_a_job_depends_on_the_settings_of_all_its_cells(settings: Settings) -> None:
+    bundle = plan.bundles(settings, plan.expand(settings))["tiny/none/sentiment/extract.mean"]
+    assert plan.bundle_settings(settings, bundle) == [plan.cell_settings(settings, cell) for cell in bundle.cells]
+    assert len(bundle.cells) == 2
+
+
+def test_states_of_several_cells(settings: Settings) -> None:
+    cells = plan.expand(settings).cells
+    both = [cells[f"tiny/topics/sentiment/extract/none/n{size}"] for size in (16, "all")]
+    assert [state.name for state in plan.states_of(settings, *both)] == ["topics.seed1", "topics.seed2"]
+
+
 # --- intermediate tasks ------------------------------------------------------------------------------------
 
 
@@ -208,7 +263,12 @@ CHANGES: list[tuple[tuple[str, ...], Any]] = [
     (("recipes", "finetune", "min_steps"), 9),
     (("recipes", "finetune", "clip"), None),
     (("tasks", "sentiment", "max_length"), 9),
+    (("recipes", "finetune", "frozen_layers"), 0),
     (("models", "tiny", "folder"), "sub"),
+    (("engine", "batching"), "padded"),
+    (("engine", "layers"), "library"),
+    (("engine", "vocabulary"), "full"),
+    (("engine", "frozen"), "recomputed"),
 ]
 
 
@@ -217,6 +277,24 @@ def test_settings_that_change_a_run(settings: Settings, keys: tuple[str, ...], t
     other = changed(*keys, to=to)
     assert digest(other, PLAIN) != digest(settings, PLAIN)
     assert plan.cell_settings(other, PLAIN) != plan.cell_settings(settings, PLAIN)
+
+
+def test_extraction_depends_on_how_texts_are_encoded_alone(settings: Settings) -> None:
+    """Its heads train no vocabulary and no layers."""
+    state = State("tiny", NONE, "sentiment", None)
+    for name, to, matters in (
+        ("batching", "padded", True),
+        ("layers", "library", True),
+        ("vocabulary", "full", False),
+        ("frozen", "recomputed", False),
+    ):
+        other = changed("engine", name, to=to)
+        assert (digest(other, EXTRACT) != digest(settings, EXTRACT)) == matters, name
+        for asked in (
+            lambda some: plan.cell_settings(some, EXTRACT),
+            lambda some: plan.representation_settings(some, state, "mean"),
+        ):
+            assert (asked(other) != asked(settings)) == matters, name
 
 
 @pytest.mark.parametrize(
@@ -304,6 +382,12 @@ def test_code_of_a_method_covers_all_that_computes(method: str) -> None:
     digested = {name for module in plan.CODE_OF_METHOD[method] for name in modules_behind(f"{PACKAGE}.{module}")}
     computes = {"models.encoder", "models.classifier", "models.packed_attention", "models.heads", "tasks.subsets"}
     computes |= {"training.loop", "training.token_examples", "training.metrics", "training.schedule", "streams"}
+    computes |= {"models.encoding", "models.packing", "models.transformer_layer", "models.padded_attention"}
+    if method == "finetune":
+        computes |= {"models.vocabulary", "training.frozen_states", "training.finetuning"}
+    if method == "extract":
+        computes |= {"models.stacked_heads", "training.stacked_loop", "training.feature_examples"}
+        computes |= {"training.head_training", "representations.features"}
     missing = computes - {name.removeprefix(f"{PACKAGE}.") for name in digested}
     assert not missing, f"add {', '.join(sorted(missing))} to CODE_OF_METHOD"
 
@@ -379,9 +463,10 @@ def test_representations_depend_on_the_state_not_on_the_head(settings: Settings)
 
 def test_places_are_different_for_different_things(settings: Settings) -> None:
     selected = plan.expand(settings)
-    cells = [plan.cell_file(name) for name in selected.cells]
+    bundles = plan.bundles(settings, selected)
+    tables = [file(name) for name in bundles for file in (plan.table_file, plan.predictions_file)]
     states = plan.intermediate_states(settings, selected)
     folders = [plan.intermediate_folder(state) for state in states]
     features = [plan.representation_folder(state, pooling) for state in states for pooling in ("mean", "first")]
-    assert len({*cells, *folders, *features}) == len(cells) + len(folders) + len(features)
+    assert len({*tables, *folders, *features}) == len(tables) + len(folders) + len(features)
     assert plan.model_folder(settings, "tiny") == Path("results/artifacts/encoder/files")

@@ -197,6 +197,16 @@ def test_every_problem_has_a_line_of_its_own() -> None:
     ]
 
 
+def test_frozen_layers_of_a_surgery_at_every_depth() -> None:
+    """Depths that are left out are all depths."""
+    text = SOUND.replace("    epochs: 3", "    frozen_layers: 1").replace("    depths: [0, 2]\n", "")
+    expected = (
+        'config.yaml:65: experiments[1].depths is "all": finetune freezes 1 layers, which must keep their weights; …'
+    )
+    assert says(complaint(text), expected)
+    assert load(text.replace("frozen_layers: 1", "frozen_layers: 0")).recipes["finetune"].frozen_layers == 0
+
+
 def test_long_values_and_line_breaks_stay_in_one_line() -> None:
     message = complaint(SOUND.replace("study: small", 'study: "' + "x\\n" * 200 + '"'))
     assert "\n" not in message

@@ -19,13 +19,15 @@ def study(make_runs, write_cell):
     for n in (100, 2000):
         for recipe, shift in (("finetune", 0.1), ("extract", 0.05)):
             rows = make_runs({s: 0.6 + shift + s / 77 + n / 1e5 for s in seeds}, recipe=recipe, n_train=n)
-            cells[write_cell(rows, f"{recipe}{n}")] = [(None, s) for s in seeds]
+            runs = [(None, s) for s in seeds]
+            cells[write_cell(rows, f"{recipe}{n}")] = {f"tiny/none/sentiment/{recipe}/none/n{n}": runs}
         rows = pd.concat(
             [make_runs({s: 0.5 + d / 7 + s / 91 for s in seeds}, surgery="resets", depth=d, n_train=n) for d in (0, 1)]
         )
-        cells[write_cell(rows, f"layers{n}")] = [(d, s) for d in (0, 1) for s in seeds]
+        runs = [(d, s) for d in (0, 1) for s in seeds]
+        cells[write_cell(rows, f"layers{n}")] = {f"tiny/none/sentiment/finetune/resets/n{n}": runs}
     rows = make_runs({s: 0.7 + s / 53 for s in seeds}, intermediate="films", n_train=2000)
-    cells[write_cell(rows, "films")] = [(None, s) for s in seeds]
+    cells[write_cell(rows, "films")] = {"tiny/films/sentiment/finetune/none/n2000": [(None, s) for s in seeds]}
     return cells
 
 
@@ -44,7 +46,7 @@ def test_same_bytes_again_and_whatever_the_order(study, tasks, tmp_path):
     shuffled = {}
     for i, (cell, declared) in enumerate(reversed(study.items())):
         pd.read_parquet(cell).sample(frac=1, random_state=i).to_parquet(cell)
-        shuffled[cell] = declared[::-1]
+        shuffled[cell] = {name: runs[::-1] for name, runs in declared.items()}
     aggregate.run(shuffled, [], tasks, {}, tmp_path / "two")
     for path in (tmp_path / "one").iterdir():
         assert path.read_bytes() == (tmp_path / "two" / path.name).read_bytes(), path.name
@@ -65,9 +67,10 @@ def test_measured_time_is_in_two_tables_only(study, tasks, tmp_path):
 
 
 def test_a_missing_run_stops_it_before_anything_is_written(study, tasks, tmp_path):
-    cell = next(iter(study))
+    path, declared = next(iter(study.items()))
+    one_more = {name: [*runs, (None, 4)] for name, runs in declared.items()}
     with pytest.raises(UserError, match="no depth, seed 4"):
-        aggregate.run({**study, cell: [*study[cell], (None, 4)]}, [], tasks, {}, tmp_path / "tables")
+        aggregate.run({**study, path: one_more}, [], tasks, {}, tmp_path / "tables")
     assert not (tmp_path / "tables").exists()
 
 

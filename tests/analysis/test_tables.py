@@ -147,7 +147,10 @@ def test_a_run_in_two_cells_is_counted_once(make_runs, write_cell, tasks):
     full = make_runs({1: 0.8, 2: 0.9}, digest="same", surgery="progressive", depth=6, seconds=10.0)
     scratch = make_runs({1: 0.5, 2: 0.5}, surgery="progressive", depth=0, seconds=1.0)
     curve = write_cell(pd.concat([full, scratch]), "curve")
-    runs = collect({plain: [(None, 1), (None, 2)], curve: [(d, s) for d in (0, 6) for s in (1, 2)]})
+    cell = "tiny/none/sentiment/finetune/{}/n1000"
+    declared = {plain: {cell.format("none"): [(None, 1), (None, 2)]}}
+    declared[curve] = {cell.format("progressive"): [(d, s) for d in (0, 6) for s in (1, 2)]}
+    runs = collect(declared)
     assert len(runs) == 6 * 4
     costs = tables.costs(runs)
     assert costs["runs"].tolist() == [4]

@@ -12,14 +12,13 @@ from transformers import AutoModel
 
 from transfer_atlas.models.encoder import Pretrained, load_pretrained
 from transfer_atlas.models.heads import LinearHead, ScalarMixMLP
-from transfer_atlas.plan import Run
 from transfer_atlas.representations.extraction import pooled_states
-from transfer_atlas.settings import Recipe, Task
+from transfer_atlas.settings import Engine, Recipe, Task
 from transfer_atlas.streams import stream_seed
 from transfer_atlas.tasks.examples import Examples
 from transfer_atlas.tasks.subsets import nested_subset
 from transfer_atlas.training import device
-from transfer_atlas.training.head_training import FeatureData, train_head
+from transfer_atlas.training.head_training import FeatureData, HeadRun, train_heads
 from transfer_atlas.training.loop import Snapshot, fit, predict
 from transfer_atlas.training.token_examples import TokenisedExamples, tokenise
 
@@ -58,6 +57,16 @@ def tokenised(pretrained: Pretrained, texts: list[str], pairs: list[str] | None 
     return tokenise(pretrained.tokenizer, texts, pairs, labels, 64, pretrained.position_offset)
 
 
+def pooled(
+    pretrained: Pretrained,
+    examples: TokenisedExamples,
+    pooling: str = "mean",
+    precision: str = "float32",
+    progress_seconds: float = 1e9,
+) -> np.ndarray:
+    return pooled_states(pretrained.encoder, examples, pooling, CPU, precision, Engine(), progress_seconds)
+
+
 @pytest.mark.parametrize("pooling", ["mean", "first"])
 @pytest.mark.parametrize("kind", ["bert", "roberta"])
 def test_every_layer_equals_the_stock_model(
@@ -68,7 +77,7 @@ def test_every_layer_equals_the_stock_model(
     pretrained = load_pretrained(folder)
     texts, pairs = sentences(70, seed=1), sentences(70, seed=2)
 
-    found = pooled_states(pretrained.encoder, tokenised(pretrained, texts, pairs), pooling, CPU, "float32", 1e9)
+    found = pooled(pretrained, tokenised(pretrained, texts, pairs), pooling)
 
     assert found.shape == (70, 4, 32)
     assert found.dtype == np.float32
@@ -80,7 +89,7 @@ def test_every_layer_equals_the_stock_model(
 def test_the_encoders_dropout_is_off(load: Callable[..., Pretrained], sentences: Callable[..., list[str]]) -> None:
     pretrained = load(hidden_dropout_prob=0.5, attention_probs_dropout_prob=0.5)
     examples = tokenised(pretrained, sentences(10))
-    first, again = (pooled_states(pretrained.encoder.train(), examples, "mean", CPU, "float32", 1e9) for _ in range(2))
+    first, again = (pooled(pretrained, examples) for _ in range(2))
     assert np.array_equal(first, again)
 
 
@@ -88,8 +97,8 @@ def test_bfloat16_is_stored_as_float32(load: Callable[..., Pretrained], sentence
     """Stated tolerance: mean error below 2 % of the states' deviation."""
     pretrained = load()
     examples = tokenised(pretrained, sentences(20))
-    exact = pooled_states(pretrained.encoder, examples, "mean", CPU, "float32", 1e9)
-    rough = pooled_states(pretrained.encoder, examples, "mean", CPU, "bfloat16", 1e9)
+    exact = pooled(pretrained, examples)
+    rough = pooled(pretrained, examples, precision="bfloat16")
     assert rough.dtype == np.float32
     assert 0 < np.abs(rough - exact)[:, 1:].mean() < 0.02 * exact.std()
 
@@ -100,7 +109,7 @@ def test_says_how_it_gets_on(
     pretrained = load()
     examples = tokenised(pretrained, sentences(70))
     capsys.readouterr()
-    pooled_states(pretrained.encoder, examples, "mean", CPU, "float32", 0.0)
+    pooled(pretrained, examples, progress_seconds=0.0)
     lines = capsys.readouterr().out.splitlines()
     total = int(examples.lengths.sum())
     assert len(lines) == 2
@@ -121,7 +130,8 @@ class Live:
         return len(self.examples)
 
     def sizes(self) -> Tensor:
-        return torch.tensor([len(self.stock.tokenizer(text).input_ids) for text in self.examples.texts])
+        # As if all were equally long: the loop of fine-tuning sorts a batch by length, that of heads does not.
+        return torch.ones(len(self.examples), dtype=torch.int64)
 
     def batch(self, rows: Tensor, device: torch.device) -> Tensor:
         states = self.stock.states([self.examples.texts[row] for row in rows], None, "mean")
@@ -150,8 +160,8 @@ def test_a_head_on_stored_states_equals_one_on_the_live_encoder(
         task,
         3,
         splits,
-        {s: pooled_states(pretrained.encoder, part, "mean", CPU, "float32", 1e9) for s, part in examples.items()},
-        {split: part.lengths.numpy() for split, part in examples.items()},
+        {s: pooled(pretrained, part) for s, part in examples.items()},
+        {split: np.ones(len(part), dtype=np.int64) for split, part in examples.items()},
         truncated=0,
     )
     recipe = Recipe.model_validate(
@@ -167,7 +177,7 @@ def test_a_head_on_stored_states_equals_one_on_the_live_encoder(
         }
     )
 
-    stored = train_head(data, recipe=recipe, size="all", run=Run(None, 2), observer=Unwatched())
+    (stored,) = train_heads([HeadRun(data, recipe, "all", 2)], Unwatched())
 
     init = torch.Generator().manual_seed(stream_seed(2, "init"))
     stock = Stock(folder, pretrained.tokenizer)

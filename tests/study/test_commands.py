@@ -53,11 +53,11 @@ def test_unknown_cell(
     results: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], step: str
 ) -> None:
     study.write_settings(results.settings)
-    status, text = command(monkeypatch, capsys, step, "tiny/none/sentimant/finetune/none/n16")
+    name = {"train": "tiny/none/{}/finetune/none/n16", "train_heads": "tiny/none/{}/extract.mean"}[step]
+    status, text = command(monkeypatch, capsys, step, name.format("sentimant"))
     assert status == 1
     assert text == (
-        "error: no experiment selects the cell tiny/none/sentimant/finetune/none/n16; "
-        "did you mean tiny/none/sentiment/finetune/none/n16?\n"
+        f"error: no experiment selects {name.format('sentimant')}; did you mean {name.format('sentiment')}?\n"
     )
 
 

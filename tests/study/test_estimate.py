@@ -66,15 +66,29 @@ def test_wall_time_is_shared_by_cores(results: Any) -> None:
     assert estimate.wall_seconds(results.settings, [], speed, 1) == 0
 
 
+def test_heads_of_all_sizes_are_one_job(results: Any) -> None:
+    sizes = [Cell("tiny", "none", "sentiment", "extract", "none", size) for size in (16, 32, "all")]
+    waiting = [(cell, Run(None, seed)) for cell in sizes for seed in (1, 2)]
+    seconds = estimate.wall_seconds(results.settings, waiting, Speed(1.0, True), 1)
+    assert seconds == pytest.approx(6 * estimate.HEAD_RUN_SECONDS + estimate.JOB_START_SECONDS)
+
+
+def test_every_intermediate_training_is_a_job(results: Any) -> None:
+    before = [plan.intermediate_cell(results.settings, "tiny", "topics", "sentiment", seed) for seed in (1, 2)]
+    waiting = [(cell, cell.runs[0]) for cell in before]
+    speed = Speed(1e30, True)
+    assert estimate.wall_seconds(results.settings, waiting, speed, 1) == pytest.approx(2 * estimate.JOB_START_SECONDS)
+
+
 def test_heads_take_about_as_long_whatever_the_encoder(results: Any) -> None:
     assert estimate.run_seconds(results.settings, EXTRACT, Speed(1.0, True)) == estimate.HEAD_RUN_SECONDS
 
 
 def test_every_job_has_a_beacon_of_its_own(results: Any) -> None:
     selected = plan.expand(results.settings)
-    jobs = list(selected.cells.values())
+    jobs = list(plan.bundles(results.settings, selected).values())
     states = plan.intermediate_states(results.settings, selected)
-    jobs += [plan.cell_before(results.settings, state) for state in states]
-    beacons = {estimate.beacon_file(cell) for cell in jobs}
+    jobs += [plan.bundle_before(results.settings, state) for state in states]
+    beacons = {estimate.beacon_file(bundle) for bundle in jobs}
     assert len(beacons) == len(jobs)
     assert {beacon.parent for beacon in beacons} == {plan.RESULTS / "running"}

@@ -6,10 +6,11 @@ import time
 from typing import Any
 
 from transfer_atlas import atomic, estimate, plan, status
-from transfer_atlas.plan import Run
+from transfer_atlas.plan import Bundle, Run
 from transfer_atlas.settings import Settings
 
 PLAIN = "tiny/none/sentiment/finetune/none/n16"
+HEADS = "tiny/none/sentiment/extract.mean"
 
 
 def described(results: Any) -> dict[str, str]:
@@ -25,12 +26,12 @@ def described(results: Any) -> dict[str, str]:
 def beacon(results: Any, age: float = 0.0, **state: Any) -> None:
     """A job says how far it is."""
     whole = {"run": f"{PLAIN} seed=1", "step": 3, "steps": 9, "job_seconds_left": 75.0, "time": time.time() - age}
-    atomic.write_json(estimate.beacon_file(results.cell(PLAIN)), whole | state)
+    atomic.write_json(estimate.beacon_file(Bundle(PLAIN, ())), whole | state)
 
 
 def test_of_a_study_that_has_not_begun(results: Any) -> None:
     lines = described(results)
-    assert lines["done"] == "done     0 runs, 0 cell tables"
+    assert lines["done"] == "done     0 runs, 0 of 13 tables"
     assert lines["running"] == "running  0 jobs"
     assert lines["time"].endswith("left on 2 cores (speed a first guess)")
 
@@ -44,10 +45,11 @@ def test_missing_runs_are_counted_by_cell(results: Any) -> None:
     assert "(speed measured here)" in lines["time"]
 
 
-def test_tables_of_cells_are_counted(results: Any) -> None:
-    atomic.write_text(plan.cell_file(PLAIN), "table")
-    atomic.write_text(plan.cell_file("tiny/none/gone/finetune/none/n16"), "table")
-    assert described(results)["done"] == "done     0 runs, 1 cell tables"
+def test_tables_are_counted(results: Any) -> None:
+    atomic.write_text(plan.table_file(PLAIN), "table")
+    atomic.write_text(plan.table_file(HEADS), "table of all sizes")
+    atomic.write_text(plan.table_file("tiny/none/gone/finetune/none/n16"), "table")
+    assert described(results)["done"] == "done     0 runs, 2 of 13 tables"
 
 
 def test_a_running_job_says_how_far_it_is(results: Any) -> None:
@@ -77,15 +79,17 @@ def test_of_a_finished_study(results: Any) -> None:
 def test_nothing_is_an_orphan_of_its_own_study(results: Any) -> None:
     results.prepare_everything()
     results.finish(results.cell(PLAIN), Run(None, 1))
-    atomic.write_text(plan.cell_file(PLAIN), "table")
-    atomic.write_text(plan.cell_file(PLAIN).with_suffix(".predictions.parquet"), "predictions")
+    atomic.write_text(plan.table_file(PLAIN), "table")
+    atomic.write_text(plan.predictions_file(PLAIN), "predictions")
+    atomic.write_text(plan.table_file(HEADS), "table")
+    atomic.write_text(plan.predictions_file(HEADS), "predictions")
     assert status.orphans(results.settings) == ["0 cell files and 0 stored runs that the settings do not ask for"]
 
 
 def test_orphans_are_what_other_settings_left(results: Any) -> None:
     results.prepare_everything()
     digest = results.finish(results.cell(PLAIN), Run(None, 1))
-    atomic.write_text(plan.cell_file(PLAIN), "table")
+    atomic.write_text(plan.table_file(PLAIN), "table")
     config = results.settings.model_dump(mode="json")
     config["experiments"] = [{"models": ["tiny"], "tasks": ["similarity"], "recipes": ["extract"]}]
 
@@ -93,6 +97,6 @@ def test_orphans_are_what_other_settings_left(results: Any) -> None:
 
     assert lines == [
         "1 cell files and 1 stored runs that the settings do not ask for",
-        str(plan.cell_file(PLAIN)),
+        str(plan.table_file(PLAIN)),
         str(results.store.folder(digest)),
     ]

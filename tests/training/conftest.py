@@ -13,12 +13,12 @@ from torch import Tensor
 
 from transfer_atlas.models.encoder import Pretrained
 from transfer_atlas.plan import NO_SURGERY, Run
-from transfer_atlas.settings import Recipe, Surgery, Task
+from transfer_atlas.settings import Engine, Recipe, Surgery, Task
 from transfer_atlas.tasks.examples import Examples
 from transfer_atlas.training import device
 from transfer_atlas.training.checkpoint import load_snapshot, save_snapshot
-from transfer_atlas.training.finetuning import TaskData, finetune
-from transfer_atlas.training.head_training import FeatureData, train_head
+from transfer_atlas.training.finetuning import Starts, TaskData, finetune
+from transfer_atlas.training.head_training import FeatureData, HeadRun, train_heads
 from transfer_atlas.training.loop import Snapshot
 from transfer_atlas.training.outcome import Trained
 
@@ -83,16 +83,16 @@ def killed() -> type[Killed]:
 
 @pytest.fixture(scope="session")
 def recipe() -> Callable[..., Recipe]:
-    """A recipe of 9 updates on a dozen examples, without dropout, in float32; keywords change it."""
+    """A recipe of 9 updates on a dozen examples, in float32; keywords change it. `drop`: dropout everywhere."""
 
-    def of(**changes: Any) -> Recipe:
+    def of(drop: float = 0.0, **changes: Any) -> Recipe:
         settings = {
             "method": "finetune",
             "learning_rate": 1e-3,
             "epochs": 3,
             "batch_size": 5,
-            "dropout": 0.0,
-            "head_dropout": 0.0,
+            "dropout": drop,
+            "head_dropout": drop,
             "precision": "float32",
         }
         return Recipe.model_validate({**settings, **changes})
@@ -158,7 +158,10 @@ def feature_data(splits: Callable[..., dict[str, Examples]]) -> Callable[..., Fe
 
 @pytest.fixture(scope="session")
 def tune(pretrained: Pretrained) -> Callable[..., Trained]:
-    """Fine-tune one run; by default the tiny BERT, without surgery, on all examples, keeping the weights."""
+    """Fine-tune one run; by default the tiny BERT, without surgery, on all examples, keeping the weights.
+
+    `starts` is for runs of one cell, which share it.
+    """
 
     def run(
         data: TaskData,
@@ -171,16 +174,18 @@ def tune(pretrained: Pretrained) -> Callable[..., Trained]:
         depth: int | None = None,
         start: Path | None = None,
         observer: Watch | None = None,
+        engine: Engine | None = None,
+        starts: Starts | None = None,
+        keep_weights: bool = True,
     ) -> Trained:
         return finetune(
-            encoder,
-            data,
+            starts or Starts(encoder, data, engine or Engine()),
             recipe=recipe,
             entry=entry,
             size=size,
             run=Run(depth, seed),
             start=start,
-            keep_weights=True,
+            keep_weights=keep_weights,
             observer=observer or Watch(),
         )
 
@@ -194,9 +199,47 @@ def tune_head() -> Callable[..., Trained]:
     def run(
         data: FeatureData, recipe: Recipe, *, seed: int = 1, size: Any = "all", observer: Watch | None = None
     ) -> Trained:
-        return train_head(data, recipe=recipe, size=size, run=Run(None, seed), observer=observer or Watch())
+        (trained,) = train_heads([HeadRun(data, recipe, size, seed)], observer or Watch())
+        return trained
 
     return run
+
+
+@pytest.fixture
+def resumed(tmp_path: Path) -> Callable[..., tuple[Trained, Watch]]:
+    """Kill a training at these updates, one after the other, and let it go on from its checkpoint to the end."""
+
+    def run(
+        train: Callable[..., Trained], *steps: int, meanwhile: Callable[[], Any] = lambda: None
+    ) -> tuple[Trained, Watch]:
+        path = tmp_path / "checkpoint"
+        path.unlink(missing_ok=True)
+        for step in steps:
+            with pytest.raises(Killed):
+                train(observer=Watch(path, kill_at=step))
+        meanwhile()
+        watch = Watch(path)
+        return train(observer=watch), watch
+
+    return run
+
+
+@pytest.fixture
+def assert_resumes(
+    resumed: Callable[..., tuple[Trained, Watch]], assert_same_bits: Callable[[Trained, Trained], None]
+) -> Callable[[Callable[..., Trained]], None]:
+    """Killed at any update, a training ends in the bits of one never killed."""
+
+    def check(train: Callable[..., Trained]) -> None:
+        whole = train()
+        total = whole.fitted.steps
+        assert total >= 6
+        for step in range(1, total + 1):
+            again, watch = resumed(train, step)
+            assert_same_bits(whole, again)
+            assert watch.first_step == (step + 1 if step < total else None)
+
+    return check
 
 
 @pytest.fixture(scope="session")

@@ -1,18 +1,20 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+import torch
 
-from transfer_atlas.plan import Cell, Run, Sources
+from transfer_atlas.plan import Bundle, Cell, Run, Sources
 from transfer_atlas.settings import Settings
 from transfer_atlas.training.cell import Job, run_all
 from transfer_atlas.training.checkpoint import Keeper
+from transfer_atlas.training.head_training import HeadRun, train_heads
 from transfer_atlas.training.outcome import Trained
 from transfer_atlas.training.store import PREDICTIONS, WEIGHTS, Store
 
@@ -23,6 +25,7 @@ SETTINGS: dict[str, Any] = {
     "recipes": {"extract": {"method": "extract", "learning_rate": 0.01}},
     "experiments": [{"models": ["tiny"], "tasks": ["toy"]}],
 }
+Runs = Sequence[tuple[Cell, Run]]
 CELL = Cell("tiny", "none", "toy", "extract", "none", "all", (Run(None, 1), Run(None, 2)))
 
 
@@ -38,20 +41,20 @@ def handlers() -> Iterator[None]:
 @pytest.fixture
 def job(tmp_path: Path) -> Job:
     sources = Sources(lambda name: f"artifact {name}", lambda name: f"data {name}")
-    return Job(Settings.model_validate(SETTINGS), CELL, sources, Store(tmp_path / "store"))
+    return Job(Settings.model_validate(SETTINGS), Bundle(CELL.name, (CELL,)), sources, Store(tmp_path / "store"))
 
 
 @pytest.fixture
-def train(feature_data: Callable, recipe: Callable, tune_head: Callable) -> Callable[[Run, Keeper], Trained]:
-    """Trains a head, and remembers which seeds it was asked for."""
+def train(feature_data: Callable, recipe: Callable) -> Callable[[Runs, Keeper], list[Trained]]:
+    """Trains heads together, and remembers which seeds it was asked for."""
     data, chosen = feature_data(), recipe(method="extract", learning_rate=0.01, head_dropout=0.1)
 
-    def one(run: Run, keeper: Keeper) -> Trained:
-        one.seeds.append(run.seed)  # type: ignore[attr-defined]
-        return tune_head(data, chosen, seed=run.seed, observer=keeper)
+    def all_of(runs: Runs, keeper: Keeper) -> list[Trained]:
+        all_of.seeds += [run.seed for _, run in runs]  # type: ignore[attr-defined]
+        return train_heads([HeadRun(data, chosen, cell.size, run.seed) for cell, run in runs], keeper)
 
-    one.seeds = []  # type: ignore[attr-defined]
-    return one
+    all_of.seeds = []  # type: ignore[attr-defined]
+    return all_of
 
 
 def test_each_run_is_trained_once(job: Job, train: Any) -> None:
@@ -84,14 +87,13 @@ def test_a_run_that_cannot_be_trusted_is_trained_anew(job: Job, train: Any) -> N
     assert again[1]["files"] == first[1]["files"]
 
 
-def test_missing_weights_are_trained(job: Job, train: Any, feature_data: Callable, tune_head: Callable) -> None:
+def test_missing_weights_are_trained(job: Job, train: Any) -> None:
     """A run of which another step needs the weights is finished only with them."""
-    target = replace(job, cell=replace(CELL, target="toy"))
+    target = replace(job, bundle=Bundle(CELL.name, (replace(CELL, target="toy"),)))
 
-    def with_weights(run: Run, keeper: Keeper) -> Trained:
-        import torch
-
-        return replace(train(run, keeper), weights={"encoder.w": torch.ones(2), "head.b": torch.zeros(1)})
+    def with_weights(runs: Runs, keeper: Keeper) -> list[Trained]:
+        weights = {"encoder.w": torch.ones(2), "head.b": torch.zeros(1)}
+        return [replace(trained, weights=weights) for trained in train(runs, keeper)]
 
     without = run_all(target, train)
     assert WEIGHTS not in without[0]["files"]
@@ -107,23 +109,23 @@ def test_a_stopped_job_goes_on(job: Job, train: Any) -> None:
     whole = run_all(replace(job, store=Store(job.store.root.parent / "other")), train)
     train.seeds.clear()
 
-    def stopping(run: Run, keeper: Keeper) -> Trained:
+    def stopping(runs: Runs, keeper: Keeper) -> list[Trained]:
         step = keeper.step
 
         def stop_at_four(number: int, *rest: Any) -> None:
-            if run.seed == 2 and number == 4:
+            if runs[0][1].seed == 2 and number == 4:
                 assert keeper.stop is not None
                 keeper.stop.asked = True
             step(number, *rest)
 
         keeper.step = stop_at_four  # type: ignore[method-assign]
-        return train(run, keeper)
+        return train(runs, keeper)
 
     with pytest.raises(SystemExit):
         run_all(job, stopping)
     starts = []
 
-    def resuming(run: Run, keeper: Keeper) -> Trained:
+    def resuming(runs: Runs, keeper: Keeper) -> list[Trained]:
         start = keeper.start
 
         def remembered(total: int) -> Any:
@@ -131,7 +133,7 @@ def test_a_stopped_job_goes_on(job: Job, train: Any) -> None:
             return starts[-1]
 
         keeper.start = remembered  # type: ignore[method-assign]
-        return train(run, keeper)
+        return train(runs, keeper)
 
     results = run_all(job, resuming)
     assert train.seeds == [1, 2, 2]
@@ -147,3 +149,101 @@ def test_predictions_on_disk(job: Job, train: Any, feature_data: Callable) -> No
     assert table["split"] == ["validation"] * 9 + ["test"] * 7
     assert table["id"] == data.splits["validation"].ids + data.splits["test"].ids
     assert table["label"] == [*data.splits["validation"].labels, *data.splits["test"].labels]
+
+
+# --- runs that are trained together -------------------------------------------------------------------------
+
+OTHER = replace(CELL, recipe="again", runs=(Run(None, 2), Run(None, 3)))
+
+
+def all_together(runs: Runs) -> list[list[int]]:
+    return [list(range(len(runs)))]
+
+
+@pytest.fixture
+def heads(job: Job) -> Job:
+    """Two cells of one bundle; their recipes differ in name only, so they share a run."""
+    recipes = {**SETTINGS["recipes"], "again": SETTINGS["recipes"]["extract"]}
+    settings = Settings.model_validate({**SETTINGS, "recipes": recipes})
+    return replace(job, settings=settings, bundle=Bundle("tiny/none/toy/extract.mean", (CELL, OTHER)))
+
+
+def test_a_run_of_two_cells_is_trained_once(heads: Job, train: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    results = run_all(heads, train, all_together)
+    assert train.seeds == [1, 2, 3]
+    assert [result["identity"]["settings"]["seed"] for result in results] == [1, 2, 2, 3]
+    assert results[1] == results[2]
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "runs 1-3/3  tiny/none/toy/extract/none/nall seed=1 and 2 more"
+    assert [line.split("  ")[0] for line in lines[1:]] == ["run 1/3", "run 2/3", "run 3/3"]
+
+
+def test_results_do_not_depend_on_what_is_trained_together(heads: Job, train: Any) -> None:
+    together = run_all(heads, train, all_together)
+    alone = run_all(replace(heads, store=Store(heads.store.root.parent / "other")), train)
+    assert [result["values"] for result in together] == [result["values"] for result in alone]
+    assert [result["files"] for result in together] == [result["files"] for result in alone]
+
+
+def test_finished_runs_are_left_out_of_a_stack(heads: Job, train: Any) -> None:
+    run_all(replace(heads, bundle=Bundle("one", (replace(CELL, runs=(Run(None, 2),)),))), train)
+    train.seeds.clear()
+    run_all(heads, train, all_together)
+    assert train.seeds == [1, 3]
+
+
+def stopped_at_four(train: Any) -> Callable[[Runs, Keeper], list[Trained]]:
+    """The training, asked to stop at its fourth update."""
+
+    def stopping(runs: Runs, keeper: Keeper) -> list[Trained]:
+        step = keeper.step
+
+        def stop(number: int, *rest: Any) -> None:
+            assert keeper.stop is not None
+            keeper.stop.asked = number == 4
+            step(number, *rest)
+
+        keeper.step = stop  # type: ignore[method-assign]
+        return train(runs, keeper)
+
+    return stopping
+
+
+def test_a_stopped_stack_goes_on(heads: Job, train: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    whole = run_all(replace(heads, store=Store(heads.store.root.parent / "other")), train, all_together)
+    with pytest.raises(SystemExit):
+        run_all(heads, stopped_at_four(train), all_together)
+    (checkpoint,) = heads.store.root.rglob("checkpoint.safetensors")
+    capsys.readouterr()
+    results = run_all(heads, train, all_together)
+    assert capsys.readouterr().out.startswith(
+        "runs 1-3/3  tiny/none/toy/extract/none/nall seed=1 and 2 more, goes on at step 4\n"
+    )
+    assert not checkpoint.exists()
+    assert [result["files"] for result in results] == [result["files"] for result in whole]
+
+
+def test_a_checkpoint_of_another_stack_is_not_read(heads: Job, train: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    """Seed 4 was not asked for when the stack was stopped."""
+    with pytest.raises(SystemExit):
+        run_all(heads, stopped_at_four(train), all_together)
+    capsys.readouterr()
+    more = replace(OTHER, runs=(*OTHER.runs, Run(None, 4)))
+    results = run_all(replace(heads, bundle=Bundle("more", (CELL, more))), train, all_together)
+    assert "goes on" not in capsys.readouterr().out
+    alone = run_all(replace(heads, store=Store(heads.store.root.parent / "other")), train)
+    assert [result["files"] for result in results[:4]] == [result["files"] for result in alone]
+    assert not list(heads.store.root.rglob("checkpoint.safetensors"))
+
+
+def test_a_run_that_another_job_holds_is_waited_for_and_taken(heads: Job, train: Any) -> None:
+    """Between the first look and the lock another job has finished a run of the stack."""
+
+    def meanwhile(runs: Runs) -> list[list[int]]:
+        run_all(replace(heads, bundle=Bundle("one", (replace(CELL, runs=(Run(None, 2),)),))), train)
+        train.seeds.clear()
+        return all_together(runs)
+
+    results = run_all(heads, train, meanwhile)
+    assert train.seeds == [1, 3]
+    assert [result["identity"]["settings"]["seed"] for result in results] == [1, 2, 2, 3]

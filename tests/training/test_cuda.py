@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+from transfer_atlas.models.encoder import Pretrained
+from transfer_atlas.settings import Engine
 from transfer_atlas.training import device
+from transfer_atlas.training.head_training import HeadRun, train_heads
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-DROPOUT: dict[str, Any] = {"dropout": 0.2, "head_dropout": 0.2}
 
 
 @pytest.fixture
@@ -24,9 +25,9 @@ def processor() -> str:
 
 @pytest.mark.parametrize("kind", ["bert", "roberta"])
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-@pytest.mark.parametrize("dropout", [{}, DROPOUT], ids=["no dropout", "dropout"])
+@pytest.mark.parametrize("drop", [0.0, 0.2])
 def test_repeated_bit_by_bit(
-    dropout: dict[str, Any],
+    drop: float,
     precision: str,
     kind: str,
     load: Callable,
@@ -36,49 +37,61 @@ def test_repeated_bit_by_bit(
     assert_same_bits: Callable,
 ) -> None:
     pretrained = load(kind)
-    data, chosen = task_data(encoder=pretrained), recipe(**dropout, precision=precision)
+    data, chosen = task_data(encoder=pretrained), recipe(drop=drop, precision=precision)
     first = tune(data, chosen, encoder=pretrained)
     tune(data, chosen, encoder=pretrained, seed=2)
     assert first.device.type == "cuda"
     assert_same_bits(first, tune(data, chosen, encoder=pretrained))
 
 
-@pytest.mark.parametrize("select", ["last", "best"])
+@pytest.mark.parametrize("settings", [{}, {"select": "best"}, {"frozen_layers": 1}], ids=str)
 def test_resumed_bit_by_bit(
-    select: str,
-    task_data: Callable,
-    recipe: Callable,
-    tune: Callable,
-    watch: Callable,
-    killed: type[Exception],
-    assert_same_bits: Callable,
-    tmp_path: Path,
+    settings: dict[str, Any], task_data: Callable, recipe: Callable, tune: Callable, assert_resumes: Callable
 ) -> None:
-    train = partial(tune, task_data(), recipe(**DROPOUT, select=select))
-    whole = train(observer=watch())
-    for step in range(1, 10):
-        path = tmp_path / f"{step}"
-        with pytest.raises(killed):
-            train(observer=watch(path, kill_at=step))
-        assert_same_bits(whole, train(observer=watch(path)))
+    assert_resumes(partial(tune, task_data(), recipe(drop=0.2, **settings)))
 
 
 def test_a_run_killed_on_a_gpu_starts_anew_on_a_cpu(
     task_data: Callable,
     recipe: Callable,
     tune: Callable,
-    watch: Callable,
-    killed: type[Exception],
+    resumed: Callable,
     assert_same_bits: Callable,
-    tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Their generators have states of different kinds."""
-    train = partial(tune, task_data(), recipe(**DROPOUT))
-    with pytest.raises(killed):
-        train(observer=watch(tmp_path / "checkpoint", kill_at=4))
-    monkeypatch.setattr(device, "choose_device", lambda: torch.device("cpu"))
-    assert_same_bits(train(observer=watch()), train(observer=watch(tmp_path / "checkpoint")))
+    train = partial(tune, task_data(), recipe(drop=0.2))
+
+    def move() -> None:
+        monkeypatch.setattr(device, "choose_device", lambda: torch.device("cpu"))
+
+    again, _ = resumed(train, 4, meanwhile=move)
+    assert_same_bits(train(), again)
+
+
+@pytest.mark.parametrize("engine", [{"layers": "library"}, {"batching": "padded"}], ids=str)
+def test_every_engine_repeats_bit_by_bit_and_agrees(
+    engine: dict[str, str], task_data: Callable, recipe: Callable, tune: Callable, assert_same_bits: Callable
+) -> None:
+    """Dropout off, so that the engines see the same masks: none."""
+    data, chosen = task_data(), recipe(adam_epsilon=1e-3)
+    first = tune(data, chosen, engine=Engine(**engine))
+    assert_same_bits(first, tune(data, chosen, engine=Engine(**engine)))
+    expected = tune(data, chosen).splits["test"].outputs
+    np.testing.assert_allclose(first.splits["test"].outputs, expected, rtol=1e-2, atol=1e-3)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_cached_frozen_layers_are_recomputed_ones(
+    precision: str, task_data: Callable, recipe: Callable, tune: Callable, pretrained: Pretrained
+) -> None:
+    data, chosen = task_data(), recipe(adam_epsilon=1e-3, frozen_layers=1, precision=precision)
+    cached, recomputed = (tune(data, chosen, engine=Engine(frozen=how)) for how in ("cached", "recomputed"))
+    tolerance = 1e-3 if precision == "float32" else 0.1
+    np.testing.assert_allclose(
+        cached.splits["test"].outputs, recomputed.splits["test"].outputs, rtol=tolerance, atol=tolerance
+    )
+    assert all(parameter.device.type == "cpu" for parameter in pretrained.encoder.parameters())
 
 
 def test_agrees_with_the_cpu(
@@ -100,6 +113,17 @@ def test_heads_repeated_bit_by_bit(
 ) -> None:
     data, chosen = feature_data(), recipe(method="extract", head=head, learning_rate=0.01, head_dropout=0.2)
     assert_same_bits(tune_head(data, chosen), tune_head(data, chosen))
+
+
+@pytest.mark.parametrize("head", ["linear", "scalar_mix_mlp"])
+def test_a_heads_bits_are_its_own(
+    head: str, feature_data: Callable, recipe: Callable, watch: Callable, assert_same_bits: Callable
+) -> None:
+    """Alone or with others."""
+    data, chosen = feature_data(), recipe(method="extract", head=head, learning_rate=0.01, head_dropout=0.2)
+    runs = [HeadRun(data, chosen, "all", seed) for seed in range(7)]
+    for run, trained in zip(runs, train_heads(runs, watch()), strict=True):
+        assert_same_bits(trained, train_heads([run], watch())[0])
 
 
 def test_peak_memory_is_that_of_the_device(task_data: Callable, recipe: Callable, tune: Callable) -> None:

@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import ctypes
+from types import SimpleNamespace
+
+import pytest
 import torch
 
 from transfer_atlas.training import device
@@ -20,6 +24,26 @@ def test_auto_is_bfloat16_where_the_processor_has_it() -> None:
 def test_a_prepared_process_is_deterministic_on_one_thread() -> None:
     device.prepare_process()
     assert torch.are_deterministic_algorithms_enabled()
+    assert torch.get_num_threads() == 1
+
+
+def test_a_prepared_process_keeps_freed_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """M_TRIM_THRESHOLD and M_MMAP_THRESHOLD of malloc.h."""
+    asked: list[tuple[int, int]] = []
+    libc = SimpleNamespace(mallopt=lambda parameter, value: asked.append((parameter, value)))
+    monkeypatch.setattr(ctypes, "CDLL", lambda name: libc)
+    device.prepare_process()
+    assert asked == [(-1, 2**30), (-3, 2**30)]
+
+
+def no_library(name: None) -> None:
+    raise OSError("cannot be opened")
+
+
+@pytest.mark.parametrize("cdll", [lambda name: SimpleNamespace(), no_library], ids=["no mallopt", "no libc"])
+def test_another_libc_is_survived(cdll: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ctypes, "CDLL", cdll)
+    device.prepare_process()
     assert torch.get_num_threads() == 1
 
 

@@ -55,7 +55,7 @@ def test_repeated_bit_by_bit_whatever_ran_before(
     assert_same_bits: Callable,
 ) -> None:
     pretrained = load(kind)
-    data, chosen = task_data(encoder=pretrained), recipe(dropout=0.2, head_dropout=0.2, precision=precision)
+    data, chosen = task_data(encoder=pretrained), recipe(drop=0.2, precision=precision)
     with torch.random.fork_rng(devices=[]):
         scramble_global_generators(1)
         first = tune(data, chosen, encoder=pretrained)
@@ -97,7 +97,7 @@ def test_the_models_own_dropout_is_the_default(
 
 
 def test_global_generators_stay_as_they_are(task_data: Callable, recipe: Callable, tune: Callable) -> None:
-    data, chosen = task_data(), recipe(dropout=0.2, head_dropout=0.2, select="best")
+    data, chosen = task_data(), recipe(drop=0.2, select="best")
     before = torch.get_rng_state(), np.random.get_state()[1].tolist(), random.getstate()
     tune(data, chosen, entry=SURGERY, depth=1)
     after = torch.get_rng_state(), np.random.get_state()[1].tolist(), random.getstate()
@@ -173,7 +173,7 @@ def test_starts_from_the_encoder_of_an_intermediate_run(
     started = tune(data, recipe(), start=tmp_path / "model.safetensors")
     _, plain, after = initial
     words = "encoder.embeddings.word_embeddings.weight"
-    used = data.tokenised["train"].vocabulary()
+    used = data.train.vocabulary()
     assert torch.equal(after[words], weights[words][used])
     for name, weight in weights.items():
         if name.startswith("encoder.") and name != words:
@@ -197,15 +197,8 @@ def test_kept_weights_are_the_whole_model_and_can_be_saved(
     assert all(torch.equal(value, weights[name]) for name, value in load_file(tmp_path / "w.safetensors").items())
 
 
-def test_weights_are_kept_only_where_asked(
-    pretrained: Pretrained, task_data: Callable, recipe: Callable, watch: Callable
-) -> None:
-    run = finetuning.Run(None, 1)
-    options = {"entry": Surgery(kind="none"), "size": "all", "run": run, "start": None}
-    trained = finetuning.finetune(
-        pretrained, task_data(), recipe=recipe(), keep_weights=False, observer=watch(), **options
-    )
-    assert trained.weights is None
+def test_weights_are_kept_only_where_asked(task_data: Callable, recipe: Callable, tune: Callable) -> None:
+    assert tune(task_data(), recipe(), keep_weights=False).weights is None
 
 
 # --- selection ---------------------------------------------------------------------------------------------
@@ -243,7 +236,7 @@ def test_a_run_of_a_size_trains_on_its_nested_subset(
     rows = nested_subset(12, 7, 1)
     assert trained.n_train == 7
     assert trained.fitted.steps == 6
-    assert trained.fitted.tokens == 3 * int(data.tokenised["train"].lengths[torch.from_numpy(rows)].sum())
+    assert trained.fitted.tokens == 3 * int(data.train.lengths[torch.from_numpy(rows)].sum())
 
 
 def test_predictions_come_with_their_ids_and_labels(task_data: Callable, recipe: Callable, tune: Callable) -> None:
@@ -266,7 +259,7 @@ def test_regression_does_not_depend_on_the_scale_of_scores(
         return replace(
             data,
             splits={name: replace(split, labels=change(split.labels)) for name, split in data.splits.items()},
-            tokenised={name: replace(split, targets=change(split.targets)) for name, split in data.tokenised.items()},
+            train=replace(data.train, targets=change(data.train.targets)),
         )
 
     plain = tune(data, recipe()).splits["test"].outputs

@@ -10,7 +10,7 @@ import torch
 
 from transfer_atlas.models.encoder import Pretrained
 from transfer_atlas.representations.extraction import pooled_states
-from transfer_atlas.settings import Recipe, Task
+from transfer_atlas.settings import Engine, Recipe, Task
 from transfer_atlas.tasks.examples import Examples
 from transfer_atlas.training.finetuning import TaskData
 from transfer_atlas.training.head_training import FeatureData
@@ -59,7 +59,7 @@ def test_fine_tuning(
     pretrained = load(encoder)
     data = task_data(kind, pretrained)
     seen = watch()
-    settings = {"learning_rate": 3e-3, "epochs": 12, "batch_size": 16, "dropout": 0.1, "head_dropout": 0.1}
+    settings = {"learning_rate": 3e-3, "epochs": 12, "batch_size": 16, "drop": 0.1}
     trained = tune(data, recipe(**settings), encoder=pretrained, observer=seen)
     assert np.mean(seen.losses[-6:]) < 0.3 * np.mean(seen.losses[:3])
     assert_learnt(kind, trained, data)
@@ -72,12 +72,14 @@ def test_extraction(
 ) -> None:
     data = task_data(kind, pretrained)
     cpu = torch.device("cpu")
+    evaluation = {split: texts.with_ids(data.evaluation_vocabulary) for split, texts in data.evaluation.items()}
+    tokenised = {"train": data.train, **evaluation}
     features = FeatureData(
         data.task,
         data.classes,
         data.splits,
-        {s: pooled_states(pretrained.encoder, t, "mean", cpu, "float32", 1e9) for s, t in data.tokenised.items()},
-        {split: tokenised.lengths.numpy() for split, tokenised in data.tokenised.items()},
+        {s: pooled_states(pretrained.encoder, t, "mean", cpu, "float32", Engine(), 1e9) for s, t in tokenised.items()},
+        {split: texts.lengths.numpy() for split, texts in tokenised.items()},
         truncated=0,
     )
     settings = {"method": "extract", "head": head, "layer": "last" if head == "scalar_mix_mlp" else 0, "hidden": 32}

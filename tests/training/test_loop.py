@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,12 @@ from transformers import AutoModel, get_constant_schedule_with_warmup, get_linea
 
 from transfer_atlas.models.classifier import Classifier
 from transfer_atlas.models.encoder import Pretrained
+from transfer_atlas.models.encoding import encoding_of
 from transfer_atlas.models.heads import LinearHead
-from transfer_atlas.settings import Recipe
+from transfer_atlas.settings import Engine, Recipe
 from transfer_atlas.streams import stream_seed
 from transfer_atlas.tasks.subsets import nested_subset
-from transfer_atlas.training.feature_examples import FeatureExamples
+from transfer_atlas.training import loop
 from transfer_atlas.training.finetuning import TaskData
 from transfer_atlas.training.loop import fit, predict
 from transfer_atlas.training.token_examples import TokenisedExamples, tokenise
@@ -197,7 +199,7 @@ def test_the_order_depends_on_the_seed_alone(
     order = torch.Generator().manual_seed(stream_seed(1, "order"))
     expected = [set(part.tolist()) for _ in range(3) for part in torch.randperm(12, generator=order).split(5)]
     assert plain == expected
-    assert batches(task_data(), recipe(learning_rate=1e-4, dropout=0.3, head_dropout=0.3, pooling="first")) == plain
+    assert batches(task_data(), recipe(learning_rate=1e-4, drop=0.3, pooling="first")) == plain
     assert batches(task_data("pair_regression"), recipe()) == plain
     roberta = load("roberta")
     assert batches(task_data(encoder=roberta), recipe(), encoder=roberta) == plain
@@ -205,6 +207,24 @@ def test_the_order_depends_on_the_seed_alone(
 
 
 # --- the loop by itself, with a head on features -----------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class FeatureExamples:
+    """Vectors as examples: states [N, H], targets [N], lengths [N]."""
+
+    states: Tensor
+    targets: Tensor
+    lengths: Tensor
+
+    def __len__(self) -> int:
+        return len(self.states)
+
+    def sizes(self) -> Tensor:
+        return self.lengths
+
+    def batch(self, rows: Tensor, device: torch.device) -> Tensor:
+        return self.states[rows].to(device)
 
 
 def features(n: int = 12, seed: int = 0) -> FeatureExamples:
@@ -309,6 +329,32 @@ def test_the_learning_rate_of_the_first_update_is_zero_with_warm_up(recipe: Call
     assert not torch.equal(states[1]["output.weight"], before["output.weight"])
 
 
+# --- clipping ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("share", [0.01, 0.5, 1.0, 1.5], ids=["much", "a little", "at the threshold", "below it"])
+def test_clipping_inside_the_optimiser_is_clipping_before_it(share: float, recipe: Callable) -> None:
+    """Several updates of growing gradients with a large epsilon: a single update of Adam hides their scale."""
+    chosen = recipe(learning_rate=0.1, adam_epsilon=0.1, weight_decay=0.1)
+    ours, theirs = head(), head()
+    optimisers = [loop._optimiser(model, chosen) for model in (ours, theirs)]
+    random = torch.Generator().manual_seed(3)
+    start = ours.output.weight.detach().clone()
+    for step in range(1, 6):
+        drawn = [step * torch.randn(p.shape, generator=random) for p in ours.parameters()]
+        largest = share * float(nn.utils.get_total_norm(drawn))
+        for model in (ours, theirs):
+            for parameter, gradient in zip(model.parameters(), drawn, strict=True):
+                parameter.grad = gradient.clone()
+        loop._clip(optimisers[0], list(ours.parameters()), largest)
+        nn.utils.clip_grad_norm_(theirs.parameters(), largest)
+        for optimiser in optimisers:
+            optimiser.step()
+    for found, expected in zip(ours.parameters(), theirs.parameters(), strict=True):
+        torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-6)
+    assert not torch.allclose(ours.output.weight, start, atol=1e-3)
+
+
 # --- predictions -------------------------------------------------------------------------------------------
 
 
@@ -320,7 +366,8 @@ def test_predictions_keep_the_examples_order(
     texts = sentences(70, longest=9, shortest=9 if arrangement == "equal" else 1)
     if arrangement == "longest first":
         texts.sort(key=len, reverse=True)
-    model = Classifier(pretrained.encoder, LinearHead(32, 3, 0.5, torch.Generator().manual_seed(1)), "mean")
+    scorer = LinearHead(32, 3, 0.5, torch.Generator().manual_seed(1))
+    model = Classifier(pretrained.encoder, scorer, "mean", encoding_of(pretrained.encoder, Engine()))
     examples = tokenise(pretrained.tokenizer, texts, None, np.zeros(70, dtype=np.int64), 16, 0)
 
     found = predict(model.train(), examples, CPU, "float32")

@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 from sklearn import metrics
 
-from transfer_atlas.training.metrics import scores
+from transfer_atlas.training.metrics import score, scores
 
 RANDOM = np.random.default_rng(0)
 CLASSES = "sequence_classification"
@@ -63,3 +63,30 @@ def test_predictions_of_a_diverged_training_have_no_correlation(value: float) ->
     predictions = np.arange(10, dtype=np.float32)[:, None]
     predictions[3] = value
     assert scores(REGRESSION, predictions, np.arange(10.0)) == {"pearson": 0.0, "spearman": 0.0}
+
+
+def test_tied_scores_share_their_ranks() -> None:
+    labels = RANDOM.integers(0, 4, 60).astype(np.float64)
+    predictions = (labels + RANDOM.integers(0, 3, 60)).astype(np.float32)[:, None]
+    assert score("spearman", predictions, labels) == pytest.approx(
+        stats.spearmanr(predictions[:, 0], labels).statistic, abs=1e-12
+    )
+
+
+@pytest.mark.parametrize("metric", ["macro_f1", "matthews"])
+@pytest.mark.parametrize("absent", ["chosen", "right", "both"])
+def test_classes_that_never_occur(metric: str, absent: str) -> None:
+    """Four classes, of which one is never chosen, never right, or neither."""
+    labels, chosen = RANDOM.integers(0, 4, 80), RANDOM.integers(0, 4, 80)
+    labels[(labels == 2) & (absent != "chosen")] = 3
+    chosen[(chosen == 2) & (absent != "right")] = 1
+    expected = {"macro_f1": metrics.f1_score(labels, chosen, average="macro")}
+    expected["matthews"] = metrics.matthews_corrcoef(labels, chosen)
+    assert score(metric, np.eye(4)[chosen], labels) == pytest.approx(expected[metric], abs=1e-12)
+
+
+@pytest.mark.parametrize("kind", [CLASSES, REGRESSION])
+def test_perfect_predictions(kind: str) -> None:
+    labels = np.array([0, 1, 1, 2, 0]) if kind == CLASSES else np.array([0.5, 3.0, 1.0, 4.0])
+    predictions = np.eye(3)[labels.astype(int)] if kind == CLASSES else labels[:, None].astype(np.float32)
+    assert list(scores(kind, predictions, labels).values()) == pytest.approx([1.0] * (3 if kind == CLASSES else 2))

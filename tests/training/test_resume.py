@@ -13,11 +13,11 @@ from transfer_atlas.training import device
 from transfer_atlas.training.checkpoint import load_snapshot
 
 DIGEST = "d" * 64
-DROPOUT: dict[str, Any] = {"dropout": 0.2, "head_dropout": 0.2}
 RECIPES: dict[str, dict[str, Any]] = {
-    "dropout": DROPOUT,
-    "dropout, decay and the best epoch": {**DROPOUT, "select": "best", "weight_decay": 5.0, "learning_rate": 3e-3},
-    "bfloat16": {**DROPOUT, "precision": "bfloat16"},
+    "dropout": {"drop": 0.2},
+    "dropout, decay and the best epoch": {"drop": 0.2, "select": "best", "weight_decay": 5.0, "learning_rate": 3e-3},
+    "bfloat16": {"drop": 0.2, "precision": "bfloat16"},
+    "frozen layers": {"drop": 0.2, "frozen_layers": 1, "weight_decay": 5.0},
 }
 HEADS: dict[str, dict[str, Any]] = {
     "linear": {"learning_rate": 0.01, "head_dropout": 0.2},
@@ -31,65 +31,35 @@ HEADS: dict[str, dict[str, Any]] = {
 }
 
 
-def check_every_boundary(
-    train: Callable[..., Any], path: Path, watch: Callable, killed: type[Exception], same: Callable
-) -> None:
-    whole = train(observer=watch())
-    total = whole.fitted.steps
-    assert total >= 6
-    for step in range(1, total + 1):
-        with pytest.raises(killed):
-            train(observer=watch(path, kill_at=step))
-        resumed = watch(path)
-        same(whole, train(observer=resumed))
-        assert resumed.first_step == (step + 1 if step < total else None)
-        path.unlink()
-
-
 @pytest.mark.parametrize("settings", RECIPES.values(), ids=RECIPES.keys())
 def test_fine_tuning(
-    settings: dict[str, Any],
-    task_data: Callable,
-    recipe: Callable,
-    tune: Callable,
-    watch: Callable,
-    killed: type[Exception],
-    assert_same_bits: Callable,
-    tmp_path: Path,
+    settings: dict[str, Any], task_data: Callable, recipe: Callable, tune: Callable, assert_resumes: Callable
 ) -> None:
-    train = partial(tune, task_data(), recipe(**settings), seed=2)
-    check_every_boundary(train, tmp_path / "checkpoint", watch, killed, assert_same_bits)
+    assert_resumes(partial(tune, task_data(), recipe(**settings), seed=2))
+
+
+@pytest.mark.parametrize("kind", ["xlnet", "mpnet"])
+def test_padded_encoders(
+    kind: str, load: Callable, task_data: Callable, recipe: Callable, tune: Callable, assert_resumes: Callable
+) -> None:
+    """XLNet has a parameter without a gradient."""
+    encoder = load(kind)
+    assert_resumes(partial(tune, task_data(encoder=encoder), recipe(drop=0.2), encoder=encoder))
 
 
 @pytest.mark.parametrize("settings", HEADS.values(), ids=HEADS.keys())
 def test_heads(
-    settings: dict[str, Any],
-    feature_data: Callable,
-    recipe: Callable,
-    tune_head: Callable,
-    watch: Callable,
-    killed: type[Exception],
-    assert_same_bits: Callable,
-    tmp_path: Path,
+    settings: dict[str, Any], feature_data: Callable, recipe: Callable, tune_head: Callable, assert_resumes: Callable
 ) -> None:
-    train = partial(tune_head, feature_data(), recipe(method="extract", **settings))
-    check_every_boundary(train, tmp_path / "checkpoint", watch, killed, assert_same_bits)
+    assert_resumes(partial(tune_head, feature_data(), recipe(method="extract", **settings)))
 
 
 def test_killed_again_and_again(
-    task_data: Callable,
-    recipe: Callable,
-    tune: Callable,
-    watch: Callable,
-    killed: type[Exception],
-    assert_same_bits: Callable,
-    tmp_path: Path,
+    task_data: Callable, recipe: Callable, tune: Callable, resumed: Callable, assert_same_bits: Callable
 ) -> None:
-    train = partial(tune, task_data(), recipe(**DROPOUT, select="best"))
-    for step in (2, 3, 7):
-        with pytest.raises(killed):
-            train(observer=watch(tmp_path / "checkpoint", kill_at=step))
-    assert_same_bits(train(observer=watch()), train(observer=watch(tmp_path / "checkpoint")))
+    train = partial(tune, task_data(), recipe(drop=0.2, select="best"))
+    again, _ = resumed(train, 2, 3, 7)
+    assert_same_bits(train(), again)
 
 
 def test_the_chosen_epoch_survives(
@@ -129,16 +99,13 @@ def test_a_checkpoint_of_another_arithmetic_starts_the_run_anew(
     task_data: Callable,
     recipe: Callable,
     tune: Callable,
-    watch: Callable,
-    killed: type[Exception],
+    resumed: Callable,
     assert_same_bits: Callable,
-    tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A job killed on one machine may be retried on another, where `precision: auto` means something else."""
-    train = partial(tune, task_data(), recipe(**DROPOUT, precision="auto"))
+    train = partial(tune, task_data(), recipe(drop=0.2, precision="auto"))
     monkeypatch.setattr(device, "has_bfloat16", lambda _: False)
-    with pytest.raises(killed):
-        train(observer=watch(tmp_path / "checkpoint", kill_at=4))
-    monkeypatch.setattr(device, "has_bfloat16", lambda _: True)
-    assert_same_bits(train(observer=watch()), train(observer=watch(tmp_path / "checkpoint")))
+    again, _ = resumed(train, 4, meanwhile=lambda: monkeypatch.setattr(device, "has_bfloat16", lambda _: True))
+    assert again.precision == "bfloat16"
+    assert_same_bits(train(), again)

@@ -79,9 +79,9 @@ def test_targets(labels: np.ndarray, dtype: torch.dtype, load: Load) -> None:
 def test_a_batch_packs_its_rows_in_order(load: Load) -> None:
     pretrained = load()
     batch = of(pretrained, ["w1 w2 w3", "w4", "", "w5 w6"]).batch(torch.tensor([3, 0, 2]), CPU)
-    names = pretrained.tokenizer.convert_ids_to_tokens(batch.input_ids[0].tolist())
+    names = pretrained.tokenizer.convert_ids_to_tokens(batch.input_ids[0, : batch.tokens].tolist())
     assert " ".join(names) == "[CLS] w5 w6 [SEP] [CLS] w1 w2 w3 [SEP] [CLS] [SEP]"
-    assert batch.position_ids.tolist() == [[0, 1, 2, 3, 0, 1, 2, 3, 4, 0, 1]]
+    assert batch.position_ids[0].tolist() == [0, 1, 2, 3, 0, 1, 2, 3, 4, 0, 1, *[0] * batch.packing.filler]
     assert batch.packing.lengths.tolist() == [4, 5, 2]
     assert batch.tokens == 11
 

@@ -150,14 +150,14 @@ CONFIG: dict[str, Any] = {
     "execution": {"progress_seconds": 0.2, "checkpoint_seconds": 0.05},
 }
 
-# Cells by the name of their job, as logs have it.
+# Jobs by the name of their log.
 PLAIN_CELL = "finetune/tiny/none/sentiment/finetune/n48"
 SURGERY_CELL = "ablate_layers/tiny/sentiment/finetune/reset_top/n48"
 AFTER_REVIEWS_CELL = "finetune/tiny/reviews/sentiment/finetune/n48"
 SIMILARITY_CELL = "finetune/tiny/none/similarity/patient/nall"
-HEADS_CELL = "train_heads/tiny/none/sentiment/extract/n48"
+HEADS_CELL = "train_heads/tiny/none/sentiment/mean"
 PLAIN_FILE = "results/cells/tiny/none/sentiment/finetune/none/n48.parquet"
-HEADS_FILE = "results/cells/tiny/none/sentiment/extract/none/n48.parquet"
+HEADS_FILE = "results/cells/tiny/none/sentiment/extract.mean.parquet"
 SURGERY_FILE = "results/cells/tiny/none/sentiment/finetune/reset_top/n48.parquet"
 SIMILARITY_FILE = "results/cells/tiny/none/similarity/patient/none/nall.parquet"
 REVIEWS_TRAININGS = {f"train_intermediate/tiny/reviews/sentiment/seed{seed}" for seed in (1, 2)}

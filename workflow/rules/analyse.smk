@@ -3,7 +3,7 @@
 
 rule aggregate:
     input:
-        cells=[plan.cell_file(name) for name in PLAN.cells],
+        cells=[plan.table_file(name) for name in BUNDLES],
         trainings=[plan.training_file(state) for state in plan.intermediate_states(SETTINGS, PLAN)],
     output:
         [report(table, **study.in_report(table)) for table in TABLES if table.name != "overlap.csv"],

@@ -1,19 +1,23 @@
 # Load and validate the settings, expand them into cells, and the few helpers that all rules share.
+import gc
 import sys
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
-from transfer_atlas import plan, study
+from transfer_atlas import estimate, plan, study
 from transfer_atlas.configuration import problems
 from transfer_atlas.errors import UserError
 from transfer_atlas.identity import code_digest, digest_of
 
+# Planning thousands of jobs makes objects that all stay; looking through them again and again took a third of the time.
+gc.set_threshold(200_000, 50, 50)
 study.put_interpreter_on_path()
 
 try:
     SETTINGS = problems.load(config, [Path(file) for file in workflow.configfiles])
     PLAN = plan.expand(SETTINGS)
+    BUNDLES = plan.bundles(SETTINGS, PLAN)
     study.check_files(SETTINGS, PLAN)
     study.check_sizes(SETTINGS, PLAN)
 except UserError as error:
@@ -104,13 +108,19 @@ def state_weights(state):
     return [plan.weights_file(state)]
 
 
+def heads_of(wildcards):
+    """The plan's feature-extraction cells that read the representations at these wildcards."""
+    name = "{w.model}/{w.intermediate}/{w.task}/extract.{w.pooling}".format(w=wildcards)
+    if name not in BUNDLES:
+        raise WorkflowError(f"no experiment in the configuration selects {name}")
+    return BUNDLES[name]
+
+
 def heads_inputs(wildcards):
-    """Representations of every state that the cell's runs start from."""
-    cell = cell_of(wildcards)
-    pooling = SETTINGS.recipes[cell.recipe].pooling
+    """Representations of every state that the heads' runs start from."""
     return [
-        plan.representation_folder(state, pooling) / "representations.json"
-        for state in plan.states_of(SETTINGS, cell)
+        plan.representation_folder(state, wildcards.pooling) / "representations.json"
+        for state in plan.states_of(SETTINGS, *heads_of(wildcards).cells)
     ]
 
 

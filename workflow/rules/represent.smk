@@ -19,10 +19,11 @@ rule extract_features:
         "results/benchmarks/extract_features/{model}/{state}/{task}/{pooling}.tsv"
     wildcard_constraints:
         state=r"pretrained|[^/]+\.seed\d+",
-    priority: 80
+    priority: estimate.OPENING_PRIORITY
     conda:
         "../../envs/environment.yaml"
     resources:
+        gpu=0,
         mem_mb=3000,
         runtime=240,
     params:

@@ -1,5 +1,5 @@
-# Training on intermediate and target tasks. One job is a cell: all its seeds and depths, taken from the run store
-# where they are finished.
+# Training on intermediate and target tasks. A job of fine-tuning is a cell: all its seeds and depths. Finished runs
+# are taken from the run store.
 
 
 rule train_intermediate:
@@ -14,10 +14,11 @@ rule train_intermediate:
         "results/logs/train_intermediate/{model}/{intermediate}/{task}/seed{seed}.log",
     benchmark:
         "results/benchmarks/train_intermediate/{model}/{intermediate}/{task}/seed{seed}.tsv"
-    priority: 100
+    priority: estimate.OPENING_PRIORITY + 1
     conda:
         "../../envs/environment.yaml"
     resources:
+        gpu=0,
         mem_mb=4000,
         runtime=720,
     params:
@@ -46,10 +47,11 @@ rule finetune:
         "results/benchmarks/finetune/{model}/{intermediate}/{task}/{recipe}/n{size}.tsv"
     wildcard_constraints:
         recipe=names(recipes_with("finetune")),
-    priority: 20
+    priority: lambda w: estimate.priority(SETTINGS, cell_of(w))
     conda:
         "../../envs/environment.yaml"
     resources:
+        gpu=0,
         mem_mb=4000,
         runtime=720,
     params:
@@ -75,10 +77,11 @@ rule ablate_layers:
     wildcard_constraints:
         recipe=names(recipes_with("finetune")),
         surgery=names(SETTINGS.surgeries),
-    priority: 50
+    priority: lambda w: estimate.priority(SETTINGS, cell_of(w))
     conda:
         "../../envs/environment.yaml"
     resources:
+        gpu=0,
         mem_mb=4000,
         runtime=1440,
     params:
@@ -89,27 +92,27 @@ rule ablate_layers:
         "{wildcards.recipe}/{wildcards.surgery}/n{wildcards.size} > {log} 2>&1"
 
 
+# One job for all heads that read the same representations: every recipe, train size and seed.
 rule train_heads:
     input:
         task=lambda w: task_files(w.task),
         representations=heads_inputs,
     output:
-        "results/cells/{model}/{intermediate}/{task}/{recipe}/none/n{size}.parquet",
-        "results/cells/{model}/{intermediate}/{task}/{recipe}/none/n{size}.predictions.parquet",
+        "results/cells/{model}/{intermediate}/{task}/extract.{pooling}.parquet",
+        "results/cells/{model}/{intermediate}/{task}/extract.{pooling}.predictions.parquet",
     log:
-        "results/logs/train_heads/{model}/{intermediate}/{task}/{recipe}/n{size}.log",
+        "results/logs/train_heads/{model}/{intermediate}/{task}/{pooling}.log",
     benchmark:
-        "results/benchmarks/train_heads/{model}/{intermediate}/{task}/{recipe}/n{size}.tsv"
-    wildcard_constraints:
-        recipe=names(recipes_with("extract")),
+        "results/benchmarks/train_heads/{model}/{intermediate}/{task}/{pooling}.tsv"
     conda:
         "../../envs/environment.yaml"
     resources:
+        gpu=0,
         mem_mb=3000,
         runtime=240,
     params:
-        settings=lambda w: digest_of(plan.cell_settings(SETTINGS, cell_of(w))),
+        settings=lambda w: digest_of(plan.bundle_settings(SETTINGS, heads_of(w))),
         code=code_digest("steps.train_heads"),
     shell:
         "python -m transfer_atlas train_heads {wildcards.model}/{wildcards.intermediate}/"
-        "{wildcards.task}/{wildcards.recipe}/none/n{wildcards.size} > {log} 2>&1"
+        "{wildcards.task}/extract.{wildcards.pooling} > {log} 2>&1"

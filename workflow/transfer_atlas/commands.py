@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 from argparse import Namespace
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from transfer_atlas import estimate, plan, study
 from transfer_atlas.configuration import problems
 from transfer_atlas.errors import UserError
-from transfer_atlas.plan import Cell, State
+from transfer_atlas.plan import Bundle, State
 from transfer_atlas.settings import Settings
 
 if TYPE_CHECKING:
@@ -50,11 +50,12 @@ def _state(settings: Settings, model: str, name: str, task: str) -> State:
     return _entry(known, name, f"state of {model} on {task}")
 
 
-def _cell(settings: Settings, name: str) -> Cell:
-    cells = plan.expand(settings).cells
-    if name not in cells:
-        raise UserError(f"no experiment selects the cell {name}{problems.nearest(name, cells)}")
-    return cells[name]
+def _bundle(settings: Settings, name: str) -> Bundle:
+    """The job's cells that the plan knows by this name."""
+    bundles = plan.bundles(settings, plan.expand(settings))
+    if name not in bundles:
+        raise UserError(f"no experiment selects {name}{problems.nearest(name, bundles)}")
+    return bundles[name]
 
 
 # --- for people --------------------------------------------------------------------------------------------
@@ -121,11 +122,11 @@ def compare_tasks(arguments: Namespace) -> None:
     step.run({task: plan.task_folder(task) for task in tasks}, plan.RESULTS / "tables" / "overlap.csv")
 
 
-def _train_job(settings: Settings, cell: Cell) -> Job:
+def _train_job(settings: Settings, bundle: Bundle) -> Job:
     from transfer_atlas.training.cell import Job
     from transfer_atlas.training.store import Store
 
-    return Job(settings, cell, study.sources(), Store(plan.STORE), estimate.beacon_file(cell))
+    return Job(settings, bundle, study.sources(), Store(plan.STORE), estimate.beacon_file(bundle))
 
 
 def train(arguments: Namespace) -> None:
@@ -133,15 +134,15 @@ def train(arguments: Namespace) -> None:
     settings = study.read_settings()
     from transfer_atlas.steps import train as step
 
-    step.run(_train_job(settings, _cell(settings, arguments.cell)))
+    step.run(_train_job(settings, _bundle(settings, arguments.cell)))
 
 
 def train_heads(arguments: Namespace) -> None:
-    """Train the heads of a cell."""
+    """Train all heads that read the same representations."""
     settings = study.read_settings()
     from transfer_atlas.steps import train_heads as step
 
-    step.run(_train_job(settings, _cell(settings, arguments.cell)))
+    step.run(_train_job(settings, _bundle(settings, arguments.bundle)))
 
 
 def train_intermediate(arguments: Namespace) -> None:
@@ -150,7 +151,7 @@ def train_intermediate(arguments: Namespace) -> None:
     from transfer_atlas.steps import train_intermediate as step
 
     state = _state(settings, arguments.model, f"{arguments.intermediate}.seed{arguments.seed}", arguments.task)
-    step.run(_train_job(settings, plan.cell_before(settings, state)), state)
+    step.run(_train_job(settings, plan.bundle_before(settings, state)), state)
 
 
 def extract_features(arguments: Namespace) -> None:
@@ -169,8 +170,9 @@ def aggregate(arguments: Namespace) -> None:
     from transfer_atlas.steps import aggregate as step
 
     selected = plan.expand(settings)
-    declared: dict[Path, Sequence[tuple[int | None, int]]] = {
-        plan.cell_file(name): [(run.depth, run.seed) for run in cell.runs] for name, cell in selected.cells.items()
+    declared = {
+        plan.table_file(name): {cell.name: [(run.depth, run.seed) for run in cell.runs] for cell in bundle.cells}
+        for name, bundle in plan.bundles(settings, selected).items()
     }
     states = plan.intermediate_states(settings, selected)
     trainings = [(state, plan.training_file(state)) for state in states]

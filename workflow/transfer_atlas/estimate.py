@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from transfer_atlas import atomic, plan
-from transfer_atlas.plan import Cell, Run
+from transfer_atlas.plan import Bundle, Cell, Run
 from transfer_atlas.settings import Settings
 from transfer_atlas.tasks import description
 
@@ -18,8 +18,11 @@ DEFAULT_FLOPS_PER_SECOND = 1.6e11
 HIDDEN_PER_LAYER = 64
 WORDS_TO_TOKENS = 1.4
 JOB_START_SECONDS = 6.0
-HEAD_RUN_SECONDS = 1.5
+# A head's share of its stack, and what it takes to score and store it.
+HEAD_RUN_SECONDS = 0.2
 CALIBRATION_RUNS = 50
+# Priority of the short jobs that others wait for; above every cell's.
+OPENING_PRIORITY = 10_000_000
 
 
 @dataclass(frozen=True)
@@ -90,15 +93,20 @@ def measured_speed(settings: Settings, finished: list[tuple[Cell, dict[str, Any]
     return Speed(flops / seconds, True) if seconds > 0 else Speed(DEFAULT_FLOPS_PER_SECOND, False)
 
 
+def priority(settings: Settings, cell: Cell) -> int:
+    """Priority of a fine-tuning job: its estimated seconds, so that no heavy job is left for last."""
+    seconds = run_seconds(settings, cell, Speed(DEFAULT_FLOPS_PER_SECOND, False)) * len(cell.runs)
+    return round(min(seconds, OPENING_PRIORITY - 1))
+
+
 def wall_seconds(settings: Settings, waiting: list[tuple[Cell, Run]], speed: Speed, cores: int) -> float:
     """Estimated wall time of these runs on so many cores, starting the jobs included."""
     seconds = sum(run_seconds(settings, cell, speed) for cell, _ in waiting)
-    jobs = len({cell.name for cell, _ in waiting})
-    return (seconds + jobs * JOB_START_SECONDS) / max(1, cores)
+    # An intermediate training is a job for each target and seed, which its cell holds.
+    jobs = {cell if cell.target else plan.bundle_name(settings, cell) for cell, _ in waiting}
+    return (seconds + len(jobs) * JOB_START_SECONDS) / max(1, cores)
 
 
-def beacon_file(cell: Cell) -> Path:
-    """Where a running cell says how far it is."""
-    suffix = f".for.{cell.target}" if cell.target else ""
-    seeds = f".seed{cell.runs[0].seed}" if cell.target else ""
-    return plan.RESULTS / "running" / (cell.name.replace("/", ".") + suffix + seeds + ".json")
+def beacon_file(bundle: Bundle) -> Path:
+    """Where a running job says how far it is."""
+    return plan.RESULTS / "running" / (bundle.name.replace("/", ".") + ".json")

@@ -47,7 +47,7 @@ def module_file(module: str, folder: Path = PACKAGE_FOLDER) -> Path | None:
     return path.with_suffix(".py") if path.with_suffix(".py").is_file() else None
 
 
-def _imports(tree: ast.AST) -> set[str]:
+def _imports(tree: ast.Module) -> set[str]:
     found: set[str] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -74,6 +74,13 @@ def _without_docstrings(tree: ast.Module) -> ast.Module:
     return tree
 
 
+@cache
+def _read(path: Path) -> tuple[frozenset[str], str]:
+    """What a module imports, and its syntax tree without docstrings as text; read once for all digests."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    return frozenset(_imports(tree)), ast.dump(_without_docstrings(tree))
+
+
 def modules_behind(module: str, folder: Path = PACKAGE_FOLDER) -> list[str]:
     """`module` and every module of this package that it imports, directly or through others, sorted.
 
@@ -87,7 +94,7 @@ def modules_behind(module: str, folder: Path = PACKAGE_FOLDER) -> list[str]:
         if name in seen or name in NOT_DIGESTED or path is None:
             continue
         seen.add(name)
-        waiting.extend(_imports(ast.parse(path.read_text(encoding="utf-8"))))
+        waiting.extend(_read(path)[0])
     return sorted(seen)
 
 
@@ -107,5 +114,5 @@ def code_digest(*modules: str, folder: Path = PACKAGE_FOLDER) -> str:
         for name in modules_behind(f"{PACKAGE}.{module}", folder):
             path = module_file(name, folder)
             assert path is not None
-            trees[name] = ast.dump(_without_docstrings(ast.parse(path.read_text(encoding="utf-8"))))
+            trees[name] = _read(path)[1]
     return digest_of({"python": sys.version_info[:2], "modules": trees})

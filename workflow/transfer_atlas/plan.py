@@ -32,7 +32,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Cell:
-    """All runs that differ only in seed and surgery depth: the work of one job.
+    """All runs that differ only in seed and surgery depth.
 
     `target` is set for intermediate training only: the task whose evaluation texts are left out.
     """
@@ -48,8 +48,25 @@ class Cell:
 
     @property
     def name(self) -> str:
-        """The cell's place below `results/cells`, without ending."""
+        """What tells the cell from others."""
         return f"{self.model}/{self.intermediate}/{self.task}/{self.recipe}/{self.surgery}/n{self.size}"
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """Cells that one job does and one table holds.
+
+    A fine-tuned cell is a bundle of its own. All feature-extraction cells that read the same representations (same
+    model, intermediate task, task and pooling) are one: starting a process takes longer than training their heads.
+    """
+
+    name: str
+    cells: tuple[Cell, ...]
+
+    @property
+    def runs(self) -> list[tuple[Cell, Run]]:
+        """The runs of all cells, in order."""
+        return [(cell, run) for cell in self.cells for run in cell.runs]
 
 
 @dataclass(frozen=True, order=True)
@@ -128,6 +145,22 @@ def expand(settings: Settings) -> Plan:
     return Plan(cells)
 
 
+def bundle_name(settings: Settings, cell: Cell) -> str:
+    """Place of the cell's table below `results/cells`, without ending."""
+    recipe = settings.recipes[cell.recipe]
+    if recipe.method == "finetune":
+        return cell.name
+    return f"{cell.model}/{cell.intermediate}/{cell.task}/extract.{recipe.pooling}"
+
+
+def bundles(settings: Settings, selected: Plan) -> dict[str, Bundle]:
+    """The cells of a plan by the job that does them, in order of name."""
+    cells: dict[str, list[Cell]] = {}
+    for cell in selected.cells.values():
+        cells.setdefault(bundle_name(settings, cell), []).append(cell)
+    return {name: Bundle(name, tuple(cells[name])) for name in sorted(cells)}
+
+
 def intermediate_seed(intermediate: Intermediate, seed: int) -> int:
     """Seed of the intermediate training that a target run with `seed` starts from."""
     return seed if intermediate.seed == "paired" else int(intermediate.seed)
@@ -137,6 +170,12 @@ def intermediate_cell(settings: Settings, model: str, intermediate: str, target:
     """The intermediate training (one run) before target `target`."""
     entry = settings.intermediates[intermediate]
     return Cell(model, NONE, entry.task, entry.recipe, NONE, entry.size, (Run(None, seed),), target)
+
+
+def bundle_before(settings: Settings, state: State) -> Bundle:
+    """The job of the intermediate training that makes a state."""
+    cell = cell_before(settings, state)
+    return Bundle(f"{cell.name}.for.{cell.target}.seed{state.seed}", (cell,))
 
 
 def cell_before(settings: Settings, state: State) -> Cell:
@@ -154,9 +193,11 @@ def state_of(settings: Settings, cell: Cell, seed: int) -> State:
     )
 
 
-def states_of(settings: Settings, cell: Cell) -> list[State]:
-    """The distinct states that the cell's runs start from."""
-    return sorted({state_of(settings, cell, run.seed) for run in cell.runs}, key=lambda state: state.name)
+def states_of(settings: Settings, *cells: Cell) -> list[State]:
+    """The distinct states that the cells' runs start from."""
+    return sorted(
+        {state_of(settings, cell, run.seed) for cell in cells for run in cell.runs}, key=lambda state: state.name
+    )
 
 
 def title_of(cell: Cell, run: Run) -> str:
@@ -183,9 +224,14 @@ def task_folder(name: str) -> Path:
     return RESULTS / "tasks" / name
 
 
-def cell_file(name: str) -> Path:
-    """The table of a cell's runs."""
+def table_file(name: str) -> Path:
+    """The table of a bundle's runs."""
     return RESULTS / "cells" / f"{name}.parquet"
+
+
+def predictions_file(name: str) -> Path:
+    """The predictions of a bundle's runs."""
+    return RESULTS / "cells" / f"{name}.predictions.parquet"
 
 
 def intermediate_folder(state: State) -> Path:
@@ -253,8 +299,13 @@ def _intermediate_settings(settings: Settings, name: str) -> dict[str, Any] | No
     }
 
 
+def _engine_settings(settings: Settings, method: str) -> dict[str, Any]:
+    """How runs are computed, as far as it concerns a method: encoding alone, or training the encoder too."""
+    return settings.engine.model_dump(mode="json", include={"batching", "layers"} if method == "extract" else None)
+
+
 def cell_settings(settings: Settings, cell: Cell) -> dict[str, Any]:
-    """Every setting that a cell's table depends on: what its rule declares as `params`."""
+    """Every setting that a cell's runs depend on."""
     recipe = settings.recipes[cell.recipe]
     return {
         "cell": cell.name,
@@ -265,7 +316,13 @@ def cell_settings(settings: Settings, cell: Cell) -> dict[str, Any]:
         "recipe": _shown_apart(recipe),
         "surgery": _shown_apart(surgery_of(settings, cell.surgery)),
         "intermediate": _intermediate_settings(settings, cell.intermediate),
+        "engine": _engine_settings(settings, recipe.method),
     }
+
+
+def bundle_settings(settings: Settings, bundle: Bundle) -> list[dict[str, Any]]:
+    """Every setting that a bundle's table depends on: what its rule declares as `params`."""
+    return [cell_settings(settings, cell) for cell in bundle.cells]
 
 
 def representation_settings(settings: Settings, state: State, pooling: str) -> dict[str, Any]:
@@ -276,6 +333,7 @@ def representation_settings(settings: Settings, state: State, pooling: str) -> d
         "pooling": pooling,
         "intermediate": _intermediate_settings(settings, state.intermediate),
         "seed": state.seed,
+        "engine": _engine_settings(settings, "extract"),
     }
 
 
@@ -284,7 +342,7 @@ def representation_settings(settings: Settings, state: State, pooling: str) -> d
 # The modules that compute a run's result, as opposed to those that store or tabulate it.
 CODE_OF_METHOD = {
     "finetune": ("training.finetuning",),
-    "extract": ("training.head_training", "representations.extraction", "models.encoder"),
+    "extract": ("representations.features", "representations.extraction", "models.encoder"),
 }
 
 
@@ -317,6 +375,8 @@ def run_identity(settings: Settings, cell: Cell, run: Run, sources: Sources) -> 
             "surgery": {**_shown_apart(surgery), "keep": run.depth} if operated else None,
             "size": cell.size,
             "seed": run.seed,
+            # Equal up to rounding, but not to the bit.
+            "engine": _engine_settings(settings, recipe.method),
         },
         "data": data,
         "model": _model_identity(settings, cell, run, sources),

@@ -265,6 +265,9 @@ class Recipe(Strict):
     """Dropout before the head's linear maps."""
     dropout: Fraction | None = None
     """Dropout inside the encoder while fine-tuning; the model's own when left out."""
+    frozen_layers: Annotated[int, Field(ge=0)] | None = None
+    """For `finetune`: the embeddings and so many bottom layers keep their weights and run without dropout. Null trains
+    everything; 0 freezes the embeddings only."""
     learning_rate: Annotated[float, Field(gt=0, le=10)]
     head_learning_rate: Annotated[float, Field(gt=0, le=10)] | None = None
     """Learning rate of the new head; `learning_rate` when left out."""
@@ -284,7 +287,8 @@ class Recipe(Strict):
     select: Literal["last", "best"] = "last"
     """Score the last weights, or those of the epoch with the best main metric on validation."""
     precision: Literal["auto", "bfloat16", "float32"] = "auto"
-    """Arithmetic of matrix products; weights stay float32. `auto`: bfloat16 where the processor has it."""
+    """Arithmetic of matrix products; weights stay float32. `auto`: bfloat16 where the processor has it. Heads of
+    `extract` are always trained in float32."""
     label: str = ""
     """Name shown in tables and figures; the entry's name when empty."""
 
@@ -337,6 +341,21 @@ class Experiment(Strict):
     """A number of seeds or a list of them."""
 
 
+class Engine(Strict):
+    """How runs are computed: the fast way, or the plain way to compare it with. Results agree up to rounding."""
+
+    batching: Literal["packed", "padded"] = "packed"
+    """`packed`: a batch is one row of real tokens. `padded`: blocks of texts of similar length, padded to the longest.
+    Encoders that cannot be packed (XLNet, MPNet, DistilBERT) are always padded."""
+    layers: Literal["fused", "library"] = "fused"
+    """`fused`: our own transformer layer, forward and backward written out, for BERT-like encoders. `library`: that of
+    transformers, with packed attention."""
+    vocabulary: Literal["compact", "full"] = "compact"
+    """`compact`: train only the embedding rows that the run's examples use and put them back in the end."""
+    frozen: Literal["cached", "recomputed"] = "cached"
+    """`cached`: states below the lowest trained layer are computed once for all runs of a cell."""
+
+
 class Execution(Strict):
     """How jobs behave. Nothing here changes a result, so nothing here reruns one."""
 
@@ -344,6 +363,10 @@ class Execution(Strict):
     """Seconds between two progress lines in a job's log."""
     checkpoint_seconds: Annotated[float, Field(gt=0)] = 60.0
     """Seconds between two checkpoints of a run."""
+    heads: Literal["together", "alone"] = "together"
+    """`together`: heads that read the same features are trained as one stack, as batched products. The same bits."""
+    runs_per_gpu: Annotated[int, Field(ge=1)] = 2
+    """How many processes may train on one GPU at a time; the others wait. Small runs alone cannot fill a GPU."""
 
 
 class Settings(Strict):
@@ -358,6 +381,7 @@ class Settings(Strict):
     surgeries: dict[Name, Surgery] = {}
     intermediates: dict[Name, Intermediate] = {}
     experiments: Annotated[list[Experiment], Field(min_length=1)]
+    engine: Engine = Engine()
     execution: Execution = Execution()
     store: Literal["use", "ignore"] = "use"
     """`ignore`: jobs that run train anew instead of taking finished runs from the store."""

@@ -9,6 +9,7 @@ from typing import Any
 from transfer_atlas import atomic, estimate, plan, study
 from transfer_atlas.plan import Plan
 from transfer_atlas.settings import Settings
+from transfer_atlas.training import placement
 from transfer_atlas.training.progress import duration
 from transfer_atlas.training.store import Store
 
@@ -35,13 +36,18 @@ def describe(settings: Settings, cores: int) -> list[str]:
     done = study.Done(settings, selected)
     running = _running(settings)
     lines = [f"Study {settings.study}: {selected.runs} runs in {len(selected.cells)} cells, {done.runs} different ones"]
-    tables = sum(plan.cell_file(name).is_file() for name in selected.cells)
-    lines.append(f"done     {len(done.finished)} runs, {tables} cell tables")
+    bundles = plan.bundles(settings, selected)
+    tables = sum(plan.table_file(name).is_file() for name in bundles)
+    lines.append(f"done     {len(done.finished)} runs, {tables} of {len(bundles)} tables")
     lines.append(f"running  {len(running)} jobs")
     lines += [
         f"         {state['run']}  step {state['step']}/{state['steps']}, "
         f"job {duration(state['job_seconds_left'])} left"
         for state in running
+    ]
+    lines += [
+        f"{gpu}: processes {', '.join(map(str, processes))}"
+        for gpu, processes in placement.holders(placement.default_folder()).items()
     ]
     lines.append(f"missing  {len(done.waiting)} runs")
     by_cell: dict[str, int] = {}
@@ -57,13 +63,12 @@ def describe(settings: Settings, cores: int) -> list[str]:
 
 
 def _wanted_files(settings: Settings, selected: Plan) -> set[Path]:
-    return {plan.cell_file(name) for name in selected.cells} | {
-        plan.cell_file(name).with_suffix(".predictions.parquet") for name in selected.cells
-    }
+    names = plan.bundles(settings, selected)
+    return {file(name) for name in names for file in (plan.table_file, plan.predictions_file)}
 
 
 def orphans(settings: Settings) -> list[str]:
-    """Cell tables and stored runs that the settings do not ask for. They enter no table."""
+    """Files of cells and stored runs that the settings do not ask for. They enter no table."""
     selected = plan.expand(settings)
     wanted = _wanted_files(settings, selected)
     files = sorted(path for path in (plan.RESULTS / "cells").rglob("*.parquet") if path not in wanted)

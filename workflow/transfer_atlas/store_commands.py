@@ -16,7 +16,7 @@ import numpy as np
 from transfer_atlas import atomic, plan, study
 from transfer_atlas.errors import UserError
 from transfer_atlas.identity import digest_of
-from transfer_atlas.plan import Cell, Run
+from transfer_atlas.plan import Bundle, Cell, Run
 from transfer_atlas.settings import Settings
 from transfer_atlas.training.store import PREDICTIONS, RESULT, Store
 
@@ -106,7 +106,7 @@ def _same_again(settings: Settings, store: Store, digest: str, cell: Cell, run: 
     step = train_heads.train if settings.recipes[cell.recipe].method == "extract" else train.train
     with tempfile.TemporaryDirectory(dir=plan.RESULTS) as scratch:
         fresh = Store(Path(scratch))
-        step(Job(settings, replace(cell, runs=(run,)), study.sources(), fresh))
+        step(Job(settings, Bundle(cell.name, (replace(cell, runs=(run,)),)), study.sources(), fresh))
         old, new = (atomic.read_json(s.folder(digest) / RESULT) for s in (store, fresh))
         # Predictions bit by bit, and every score; measured time and memory may differ.
         predictions = [(s.folder(digest) / PREDICTIONS).read_bytes() for s in (store, fresh)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import textwrap
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -148,11 +149,13 @@ def read_settings() -> Settings:
 
 
 def sources() -> Sources:
-    """Digests of what lies below results/."""
+    """Digests of what lies below results/, each read once."""
 
+    @cache
     def artifact(name: str) -> str:
         return str(atomic.read_json(plan.manifest_file(name))["digest"])
 
+    @cache
     def data(task: str) -> str:
         return description.data_digest(plan.task_folder(task))
 

@@ -1,5 +1,7 @@
 """The one long table: every declared run, checked to be there, and nothing else.
 
+A file holds the runs of one cell, or of several that one job did.
+
 Old files and old rows may lie about; what counts is what the configuration declares. A declared run that is missing
 stops the analysis: it must never silently drop out of a mean.
 """
@@ -54,15 +56,16 @@ COLUMNS = {
 KEY = ["model", "intermediate", "task", "recipe", "surgery", "n_train", "size", "depth", "seed", "split", "metric"]
 SPLITS = ("validation", "test")
 
-Run = tuple[int | None, int]  # depth and seed
-Declared = Sequence[Run]
+Declared = Mapping[str, Sequence[tuple[int | None, int]]]
+"""Name of a cell to the (depth, seed) of its runs; depth is None without surgery."""
+Run = tuple[str, int | None, int]  # cell, depth, seed
 
 
-def collect(cells: Mapping[Path, Declared]) -> pd.DataFrame:
+def collect(files: Mapping[Path, Declared]) -> pd.DataFrame:
     """Read the declared runs of the declared cells.
 
     Args:
-        cells: for each cell file the (depth, seed) of the runs it must hold; depth is None without surgery.
+        files: for each file of results/cells the cells and runs that it must hold.
 
     Returns:
         One row per run x split x metric with the columns `COLUMNS`, in an order that depends on the rows alone.
@@ -72,7 +75,8 @@ def collect(cells: Mapping[Path, Declared]) -> pd.DataFrame:
         UserError: a cell cannot be read; a declared run is missing, has no validation or test scores, lacks a metric
             that other runs of its cell have, or is there twice.
     """
-    frames = [_declared_rows(cell, declared) for cell, declared in sorted(cells.items()) if declared]
+    wanted = {file: _runs(declared) for file, declared in sorted(files.items())}
+    frames = [_declared_rows(file, declared) for file, declared in wanted.items() if declared]
     if not frames:
         return pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in COLUMNS.items()})
     runs = ordered(pd.concat(frames, ignore_index=True))
@@ -80,9 +84,8 @@ def collect(cells: Mapping[Path, Declared]) -> pd.DataFrame:
     if twice.any():
         row = runs[twice].iloc[0]
         raise UserError(
-            f"two cells hold the same run: {row['model']}/{row['intermediate']}/{row['task']}/{row['recipe']}/"
-            f"{row['surgery']}/n{row['size']}, {_name(_depth(row['depth']), int(row['seed']))}; "
-            "a cell file was copied or renamed: delete it and run again"
+            f"two files hold {_name((_cells(runs[twice]).iloc[0], _depth(row['depth']), int(row['seed'])))}; "
+            "one was copied or renamed: delete it and run again"
         )
     return runs
 
@@ -92,48 +95,59 @@ def ordered(runs: pd.DataFrame) -> pd.DataFrame:
     return runs.sort_values(KEY, na_position="first", kind="stable", ignore_index=True)
 
 
-def _declared_rows(cell: Path, declared: Declared) -> pd.DataFrame:
-    wanted = sorted(set(declared), key=lambda run: (-1 if run[0] is None else run[0], run[1]))
-    frame = _read(cell, wanted)
+def _runs(declared: Declared) -> list[Run]:
+    """The declared runs, each once, in order."""
+    runs = {(cell, depth, seed) for cell, of_cell in declared.items() for depth, seed in of_cell}
+    return sorted(runs, key=lambda run: (run[0], -1 if run[1] is None else run[1], run[2]))
+
+
+def _cells(rows: pd.DataFrame) -> pd.Series:
+    """The name of each row's cell, as the plan has it."""
+    places = rows["model"].str.cat(rows[["intermediate", "task", "recipe", "surgery"]], sep="/")
+    return places + "/n" + rows["size"]
+
+
+def _declared_rows(file: Path, wanted: list[Run]) -> pd.DataFrame:
+    frame = _read(file, wanted)
     scores: dict[Run, list[tuple[str, str]]] = {run: [] for run in wanted}
     keep = np.zeros(len(frame), dtype=bool)
-    columns = (frame[name] for name in ("depth", "seed", "split", "metric"))
-    for i, (depth, seed, split, metric) in enumerate(zip(*columns, strict=True)):
-        run = (_depth(depth), int(seed))
+    columns = [_cells(frame), *(frame[name] for name in ("depth", "seed", "split", "metric"))]
+    for i, (cell, depth, seed, split, metric) in enumerate(zip(*columns, strict=True)):
+        run = (cell, _depth(depth), int(seed))
         if run in scores:
             keep[i] = True
             scores[run].append((split, metric))
-    _check_complete(cell, scores)
+    _check_complete(file, scores)
     return frame[keep]
 
 
-def _check_complete(cell: Path, scores: Mapping[Run, list[tuple[str, str]]]) -> None:
+def _check_complete(file: Path, scores: Mapping[Run, list[tuple[str, str]]]) -> None:
     missing = [run for run, found in scores.items() if not found]
     if missing:
-        raise UserError(f"{cell}: {_missing(missing)}; delete this file and run again")
+        raise UserError(f"{file}: {_missing(missing)}; delete this file and run again")
     expected = set().union(*scores.values())
     for run, found in scores.items():
         for split in SPLITS:
             if all(there != split for there, _ in found):
-                raise UserError(f"{cell}: {_name(*run)} has no {split} scores; delete this file and run again")
+                raise UserError(f"{file}: {_name(run)} has no {split} scores; delete this file and run again")
         for split, metric in sorted(expected - set(found)):
-            raise UserError(f"{cell}: {_name(*run)} has no {metric} on {split}; delete this file and run again")
+            raise UserError(f"{file}: {_name(run)} has no {metric} on {split}; delete this file and run again")
         if len(found) != len(set(found)):
-            raise UserError(f"{cell}: {_name(*run)} has two rows for one score; delete this file and run again")
+            raise UserError(f"{file}: {_name(run)} has two rows for one score; delete this file and run again")
 
 
-def _read(cell: Path, wanted: Declared) -> pd.DataFrame:
+def _read(file: Path, wanted: list[Run]) -> pd.DataFrame:
     try:
         # No partitioning: a folder that happens to be called a=b is not a column.
-        table = pq.read_table(cell, partitioning=None)
+        table = pq.read_table(file, partitioning=None)
     except FileNotFoundError:
-        raise UserError(f"{cell}: no such file, so {_missing(wanted)}; run again to make it") from None
+        raise UserError(f"{file}: no such file, so {_missing(wanted)}; run again to make it") from None
     except (pa.ArrowInvalid, OSError) as error:
         reason = " ".join(str(error).split())
-        raise UserError(f"{cell}: not a readable parquet file ({reason}); delete it and run again") from None
+        raise UserError(f"{file}: not a readable parquet file ({reason}); delete it and run again") from None
     absent = [name for name in COLUMNS if name not in table.column_names]
     if absent:
-        raise UserError(f"{cell}: column {absent[0]} is missing; delete this file and run again")
+        raise UserError(f"{file}: column {absent[0]} is missing; delete this file and run again")
     frame: pd.DataFrame = table.select(list(COLUMNS)).to_pandas()
     return frame.astype(COLUMNS)
 
@@ -142,10 +156,11 @@ def _depth(value: object) -> int | None:
     return None if pd.isna(value) else int(value)  # type: ignore[call-overload]
 
 
-def _name(depth: int | None, seed: int) -> str:
-    return f"the run of {'no depth' if depth is None else f'depth {depth}'}, seed {seed}"
+def _name(run: Run) -> str:
+    cell, depth, seed = run
+    return f"the run of {cell}, {'no depth' if depth is None else f'depth {depth}'}, seed {seed}"
 
 
-def _missing(runs: Declared) -> str:
+def _missing(runs: list[Run]) -> str:
     more = f" (and {len(runs) - 1} more)" if len(runs) > 1 else ""
-    return f"{_name(*runs[0])}{more} is missing"
+    return f"{_name(runs[0])}{more} is missing"

@@ -114,6 +114,12 @@ def _in_recipes(settings: Settings) -> Iterator[Problem]:
         if recipe.layer != "last" and (recipe.method != "extract" or recipe.head != "linear"):
             message = "only a linear head with method extract reads one layer; leave it out"
             yield Problem(("recipes", name, "layer"), recipe.layer, message)
+        if recipe.method == "extract" and recipe.precision == "bfloat16":
+            message = "heads on stored states are trained in float32; leave it out"
+            yield Problem(("recipes", name, "precision"), recipe.precision, message)
+        if recipe.method == "extract" and recipe.frozen_layers is not None:
+            message = "method extract freezes the whole encoder; leave it out"
+            yield Problem(("recipes", name, "frozen_layers"), recipe.frozen_layers, message)
 
 
 def _in_intermediates(settings: Settings) -> Iterator[Problem]:
@@ -156,6 +162,7 @@ def _in_experiment(settings: Settings, key: Key, experiment: Experiment) -> Iter
             if recipe.layer != "last" and recipe.layer > layers:
                 message = f"{model} has {layers} layers; allowed are last and 0 to {layers}"
                 yield Problem(("recipes", name, "layer"), recipe.layer, message)
+    yield from _in_frozen_layers(settings, key, experiment)
     for index, name in enumerate(experiment.intermediates):
         entry = settings.intermediates.get(name)
         if entry is not None and entry.task in experiment.tasks:
@@ -173,3 +180,32 @@ def _in_experiment(settings: Settings, key: Key, experiment: Experiment) -> Iter
     if experiment.depths != "all" and not operations:
         message = "only a surgery keeps some layers and not others; add surgeries, or leave depths out"
         yield Problem((*key, "depths"), experiment.depths, message)
+
+
+def _in_frozen_layers(settings: Settings, key: Key, experiment: Experiment) -> Iterator[Problem]:
+    """More frozen layers than a model has, and frozen layers that a surgery would reinitialise."""
+    before = [
+        settings.intermediates[name].recipe for name in experiment.intermediates if name in settings.intermediates
+    ]
+    frozen: dict[str, int] = {}
+    for name in (*experiment.recipes, *before):
+        recipe = settings.recipes.get(name)
+        if recipe is not None and recipe.method == "finetune" and recipe.frozen_layers is not None:
+            frozen[name] = recipe.frozen_layers
+    too_many = set()
+    for name, kept in frozen.items():
+        for model in experiment.models:
+            if model in settings.models and kept > (layers := settings.models[model].layers):
+                too_many.add(name)
+                message = f"{model} has {layers} layers; allowed are 0 to {layers}"
+                yield Problem(("recipes", name, "frozen_layers"), kept, message)
+    if all(name == NONE for name in experiment.surgeries):
+        return
+    for name in (name for name in experiment.recipes if name in frozen and name not in too_many):
+        kept = frozen[name]
+        message = f"{name} freezes {kept} layers, which must keep their weights; list depths of at least {kept}"
+        if experiment.depths == "all" and kept > 0:
+            yield Problem((*key, "depths"), experiment.depths, message)
+        for index, depth in enumerate([] if experiment.depths == "all" else experiment.depths):
+            if depth < kept:
+                yield Problem((*key, "depths", index), depth, message)

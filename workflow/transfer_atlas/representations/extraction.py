@@ -8,7 +8,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from transfer_atlas.models.classifier import encode, pool
+from transfer_atlas.models.classifier import pool
+from transfer_atlas.models.encoding import encoding_of
+from transfer_atlas.settings import Engine
 from transfer_atlas.training.loop import EVALUATION_BATCH, autocast
 from transfer_atlas.training.progress import duration
 from transfer_atlas.training.token_examples import TokenisedExamples
@@ -21,10 +23,12 @@ def pooled_states(
     pooling: str,
     device: torch.device,
     precision: str,
+    engine: Engine,
     progress_seconds: float,
 ) -> np.ndarray:
     """Pooled states of the embeddings and every layer, [N, layers + 1, H] float32, in the examples' order."""
     encoder.eval().to(device)
+    encoding = encoding_of(encoder, engine)
     by_length = torch.argsort(examples.sizes(), stable=True)
     pieces = []
     started = last = time.monotonic()
@@ -32,7 +36,7 @@ def pooled_states(
     for rows in by_length.split(EVALUATION_BATCH):
         batch = examples.batch(rows, device)
         with autocast(device, precision):
-            layers = encode(encoder, batch, all_layers=True)
+            layers = encoding(batch)
         pieces.append(torch.stack([pool(layer, batch.packing, pooling) for layer in layers], dim=1).cpu())
         tokens += batch.tokens
         if (now := time.monotonic()) - last >= progress_seconds:

@@ -31,7 +31,8 @@ def write_split(folder: Path, split: str, states: np.ndarray, lengths: np.ndarra
 
 def read_split(folder: Path, split: str) -> tuple[np.ndarray, np.ndarray]:
     """Memory-map a split's states, [N, layers + 1, H], and read its token counts, [N]."""
-    states = np.load(states_file(folder, split), mmap_mode="r", allow_pickle=False)
+    # Copy on write: torch takes no array that cannot be written, and the file stays as it is.
+    states = np.load(states_file(folder, split), mmap_mode="c", allow_pickle=False)
     return states, np.load(folder / f"{split}.lengths.npy", allow_pickle=False)
 
 

@@ -12,7 +12,7 @@ from transfer_atlas.plan import State
 
 
 def run(
-    cells: Mapping[Path, Declared],
+    files: Mapping[Path, Declared],
     trainings: Sequence[tuple[State, Path]],
     tasks: Mapping[str, settings.Task],
     labels: Mapping[str, str],
@@ -21,7 +21,7 @@ def run(
     """Write all tables and the findings into the folder `output`.
 
     Args:
-        cells: for each cell file the (depth, seed) of the runs it must hold; depth is None without surgery.
+        files: for each file of results/cells the cells and runs that it must hold.
         trainings: each state after an intermediate task, and the file that says how its training went.
         tasks: the configured tasks, for their main metrics.
         labels: names to show, by name of the entry; entries without one show their own name.
@@ -30,7 +30,7 @@ def run(
     Raises:
         UserError: a declared run is missing or incomplete.
     """
-    runs = collect(cells)
+    runs = collect(files)
     main = tables.main_scores(runs, tasks)
     made = {
         "scores": tables.scores(runs, tasks),

@@ -11,7 +11,7 @@ from transfer_atlas.representations import storage
 from transfer_atlas.representations.extraction import pooled_states
 from transfer_atlas.settings import Settings
 from transfer_atlas.tasks.storage import read_split
-from transfer_atlas.training import device
+from transfer_atlas.training import device, placement
 from transfer_atlas.training.finetuning import load_encoder_weights
 from transfer_atlas.training.token_examples import tokenise
 
@@ -19,6 +19,7 @@ from transfer_atlas.training.token_examples import tokenise
 def run(settings: Settings, state: State, pooling: str, folder: Path) -> None:
     """Write the representations of `state` on its task into `folder`."""
     device.prepare_process()
+    placement.lease(settings.execution.runs_per_gpu)
     where = device.choose_device()
     precision = device.resolve_precision("auto", where)
     task = settings.tasks[state.task]
@@ -39,7 +40,13 @@ def run(settings: Settings, state: State, pooling: str, folder: Path) -> None:
         )
         print(f"{split}: {len(examples)} texts, {int(tokenised.lengths.sum()):,} tokens", flush=True)
         states = pooled_states(
-            pretrained.encoder, tokenised, pooling, where, precision, settings.execution.progress_seconds
+            pretrained.encoder,
+            tokenised,
+            pooling,
+            where,
+            precision,
+            settings.engine,
+            settings.execution.progress_seconds,
         )
         storage.write_split(folder, split, states, tokenised.lengths.numpy())
         truncated[split] = tokenised.truncated

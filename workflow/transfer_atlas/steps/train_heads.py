@@ -1,52 +1,44 @@
-"""Train heads on stored representations: all runs of one feature-extraction cell."""
+"""Train heads on stored representations: all runs of all feature-extraction cells that read the same ones."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from transfer_atlas import plan
-from transfer_atlas.plan import Run, State
-from transfer_atlas.representations import storage
-from transfer_atlas.tasks.description import number_of_classes
-from transfer_atlas.tasks.storage import read_split
-from transfer_atlas.training import device
+from transfer_atlas.plan import Cell, Run
+from transfer_atlas.representations.features import read_features
+from transfer_atlas.training import device, placement
 from transfer_atlas.training.cell import Job, run_all
 from transfer_atlas.training.checkpoint import Keeper
-from transfer_atlas.training.head_training import FeatureData, train_head
+from transfer_atlas.training.head_training import HeadRun, stacks, train_heads
 from transfer_atlas.training.outcome import Trained
-from transfer_atlas.training.results import write_cell
+from transfer_atlas.training.results import write_table
 
 
 def train(job: Job) -> list[dict[str, Any]]:
-    """Train the cell's heads that are not in the store; the results of all."""
+    """Train the bundle's heads that are not in the store; the results of all."""
     device.prepare_process()
-    settings, cell = job.settings, job.cell
-    recipe, task = settings.recipes[cell.recipe], settings.tasks[cell.task]
-    splits = {split: read_split(plan.task_folder(cell.task), split) for split in plan.SPLITS}
-    classes = number_of_classes(plan.task_folder(cell.task))
-    loaded: dict[State, FeatureData] = {}
+    placement.lease(job.settings.execution.runs_per_gpu)
+    settings, cells = job.settings, job.bundle.cells
+    states = plan.states_of(settings, *cells)
+    features = read_features(settings, cells[0].task, states, settings.recipes[cells[0].recipe].pooling)
 
-    def features(state: State) -> FeatureData:
-        if state not in loaded:
-            folder = plan.representation_folder(state, recipe.pooling)
-            read = {split: storage.read_split(folder, split) for split in plan.SPLITS}
-            loaded[state] = FeatureData(
-                task,
-                classes,
-                splits,
-                {split: states for split, (states, _) in read.items()},
-                {split: lengths for split, (_, lengths) in read.items()},
-                storage.read_manifest(folder)["truncated"]["train"],
-            )
-        return loaded[state]
+    def head(cell: Cell, run: Run) -> HeadRun:
+        data = features[plan.state_of(settings, cell, run.seed)]
+        return HeadRun(data, settings.recipes[cell.recipe], cell.size, run.seed)
 
-    def train_one(run: Run, keeper: Keeper) -> Trained:
-        data = features(plan.state_of(settings, cell, run.seed))
-        return train_head(data, recipe=recipe, size=cell.size, run=run, observer=keeper)
+    def together(runs: Sequence[tuple[Cell, Run]]) -> list[list[int]]:
+        if settings.execution.heads == "alone":
+            return [[number] for number in range(len(runs))]
+        return stacks([head(cell, run) for cell, run in runs])
 
-    return run_all(job, train_one)
+    def train_stack(runs: Sequence[tuple[Cell, Run]], keeper: Keeper) -> list[Trained]:
+        return train_heads([head(cell, run) for cell, run in runs], keeper)
+
+    return run_all(job, train_stack, together)
 
 
 def run(job: Job) -> None:
-    """Train the cell's heads and write its table."""
-    write_cell(plan.cell_file(job.cell.name), job.settings, job.cell, train(job), job.store)
+    """Train the bundle's heads and write its table."""
+    write_table(job.settings, job.bundle, train(job), job.store)

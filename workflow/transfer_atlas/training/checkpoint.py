@@ -63,10 +63,22 @@ class StopRequest:
 
 
 class Keeper:
-    """The loop's observer in a job: progress lines, a checkpoint every so often, one more when asked to stop."""
+    """The loop's observer in a job: progress lines, a checkpoint every so often, one more when asked to stop.
+
+    Args:
+        digest: What the checkpoint must be of: one run, or all those that are trained together, in order.
+        runs: How many these are.
+    """
 
     def __init__(
-        self, path: Path, digest: str, title: str, progress: Progress, every: float, stop: StopRequest | None = None
+        self,
+        path: Path,
+        digest: str,
+        title: str,
+        progress: Progress,
+        every: float,
+        stop: StopRequest | None = None,
+        runs: int = 1,
     ):
         self.path = path
         self.digest = digest
@@ -74,12 +86,13 @@ class Keeper:
         self.progress = progress
         self.every = every
         self.stop = stop
+        self.runs = runs
         self._last = time.monotonic()
 
     def start(self, total_steps: int) -> Snapshot | None:
         """The checkpoint of an earlier, interrupted try, if there is one."""
         snapshot = load_snapshot(self.path, self.digest)
-        self.progress.start_run(self.title, snapshot.step if snapshot else 0)
+        self.progress.start_run(self.title, snapshot.step if snapshot else 0, self.runs)
         return snapshot
 
     def step(self, step: int, total: int, loss: Tensor, tokens: int, snapshot: Callable[[], Snapshot]) -> None:

@@ -35,17 +35,25 @@ class Progress:
         self.beacon = beacon
         self.done = 0
         self._title = ""
+        self._together = 1
         self._started = self._last = time.monotonic()
         self._run_started = self._started
         self._first_step = 0
 
-    def start_run(self, title: str, first_step: int = 0) -> None:
-        """A run begins, or goes on at `first_step`."""
+    def start_run(self, title: str, first_step: int = 0, together: int = 1) -> None:
+        """A run begins, or goes on at `first_step`; or so many runs that are trained together."""
         self._title = title
+        self._together = together
         self._run_started = time.monotonic()
         self._first_step = first_step
         again = f", goes on at step {first_step}" if first_step else ""
-        print(f"run {self.done + 1}/{self.runs}  {title}{again}", flush=True)
+        print(f"{self._place}  {title}{again}", flush=True)
+
+    @property
+    def _place(self) -> str:
+        """Which runs are being trained, of how many."""
+        first, last = self.done + 1, self.done + self._together
+        return f"run {first}/{self.runs}" if first == last else f"runs {first}-{last}/{self.runs}"
 
     def step(self, step: int, total: int, loss: SupportsFloat, tokens: int) -> None:
         """One update is done; prints at most one line in `every` seconds."""
@@ -57,10 +65,11 @@ class Progress:
         fresh = step - self._first_step
         left = spent / max(fresh, 1) * (total - step)
         # Runs of a cell are alike in size, so the rest is estimated from the average of those done.
-        per_run = (now - self._started) / (self.done + fresh / max(total, 1)) if self.done else spent + left
-        job_left = left + per_run * max(0, self.runs - self.done - 1)
+        trained = self.done + self._together * fresh / max(total, 1)
+        per_run = (now - self._started) / trained if self.done else (spent + left) / self._together
+        job_left = left + per_run * max(0, self.runs - self.done - self._together)
         print(
-            f"run {self.done + 1}/{self.runs}  {self._title}  step {step}/{total}  loss {float(loss):.4f}  "
+            f"{self._place}  {self._title}  step {step}/{total}  loss {float(loss):.4f}  "
             f"{tokens / max(spent, 1e-9):,.0f} tokens/s  run {duration(left)} left, job {duration(job_left)} left",
             flush=True,
         )
@@ -73,7 +82,7 @@ class Progress:
         if self.beacon is not None:
             self.beacon.unlink(missing_ok=True)
 
-    def finish_run(self, text: str) -> None:
+    def finish_run(self, title: str, text: str) -> None:
         """A run is complete."""
         self.done += 1
-        print(f"run {self.done}/{self.runs}  {self._title}  {text}", flush=True)
+        print(f"run {self.done}/{self.runs}  {title}  {text}", flush=True)

@@ -1,4 +1,4 @@
-"""What a run gives, and the table of a cell: one row for each run, split and metric."""
+"""What a run gives, and the table of a job: one row for each run, split and metric."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import pyarrow.parquet as pq
 
 from transfer_atlas import atomic, plan
 from transfer_atlas.identity import digest_of
-from transfer_atlas.plan import Cell, Run
+from transfer_atlas.plan import Bundle, Cell, Run
 from transfer_atlas.settings import Settings
 from transfer_atlas.training.outcome import Scored
 from transfer_atlas.training.store import PREDICTIONS, Store
 
-# The names of entries are added when a cell is written, so that renaming an
+# The names of entries are added when a table is written, so that renaming an
 # entry of the configuration retrains nothing.
 COLUMNS: dict[str, pa.DataType] = {
     "run": pa.string(),
@@ -93,20 +93,23 @@ def rows_of(settings: Settings, cell: Cell, run: Run, result: dict[str, Any]) ->
     return [{**shared, **value} for value in result["values"]]
 
 
-def write_cell(path: Path, settings: Settings, cell: Cell, results: list[dict[str, Any]], store: Store) -> None:
-    """Write the cell's table and, beside it, the predictions of all its runs."""
-    rows = [row for run, result in zip(cell.runs, results, strict=True) for row in rows_of(settings, cell, run, result)]
+def write_table(settings: Settings, bundle: Bundle, results: list[dict[str, Any]], store: Store) -> None:
+    """Write the table of a bundle and, beside it, the predictions of all its runs; `results` are in their order."""
     schema = pa.schema(list(COLUMNS.items()))
+    rows: list[dict[str, Any]] = []
     predictions = []
-    for run, result in zip(cell.runs, results, strict=True):
+    for (cell, run), result in zip(bundle.runs, results, strict=True):
+        rows += rows_of(settings, cell, run, result)
         table = pq.read_table(store.folder(result["digest"]) / PREDICTIONS)
         head = {
             "run": pa.array([result["digest"]] * len(table)),
+            "recipe": pa.array([cell.recipe] * len(table)),
+            "size": pa.array([str(cell.size)] * len(table)),
             "depth": pa.array([run.depth] * len(table), pa.int64()),
             "seed": pa.array([run.seed] * len(table), pa.int64()),
         }
         predictions.append(pa.table({**head, **{name: table[name] for name in table.column_names}}))
-    with atomic.replacing(path.with_suffix(".predictions.parquet")) as temporary:
+    with atomic.replacing(plan.predictions_file(bundle.name)) as temporary:
         pq.write_table(pa.concat_tables(predictions), temporary, compression="zstd")
-    with atomic.replacing(path) as temporary:
+    with atomic.replacing(plan.table_file(bundle.name)) as temporary:
         pq.write_table(pa.Table.from_pylist(rows, schema=schema), temporary, compression="zstd")
