@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 CORES ?= all
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: run test setup setup-test lint format smoke report reference lock clean
+.PHONY: run test setup setup-test lint format smoke bench report reference lock clean
 
 run: setup
 	$(BIN)/snakemake --cores $(CORES)
@@ -30,20 +30,25 @@ $(VENV)/installed-test: $(VENV)/installed envs/requirements-test.lock
 	@touch $@
 
 lint: setup-test
-	$(BIN)/ruff check workflow tests
-	$(BIN)/ruff format --check workflow tests
+	$(BIN)/ruff check workflow tests benchmarks
+	$(BIN)/ruff format --check workflow tests benchmarks
 	$(BIN)/mypy
 	$(BIN)/snakefmt --check Snakefile workflow/rules
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/snakemake --lint
 
 format: setup-test
-	$(BIN)/ruff check --fix workflow tests
-	$(BIN)/ruff format workflow tests
+	$(BIN)/ruff check --fix workflow tests benchmarks
+	$(BIN)/ruff format workflow tests benchmarks
 	$(BIN)/snakefmt Snakefile workflow/rules
 
 # A real end-to-end run in minutes, in a folder of its own: the same model, data and rules at the smallest scale.
 smoke: setup
 	$(BIN)/snakemake --cores $(CORES) --configfile config.yaml configs/smoke.yaml --directory build/smoke
+
+# Side by side with others, with a dated record in benchmarks/records: about an hour on 2 quiet cores.
+# make bench BENCH="--quick", or "--only a,c"; benchmarks/README.md says what there is.
+bench: setup-test
+	$(BIN)/python -m benchmarks.run $(BENCH)
 
 report: setup
 	$(BIN)/snakemake --report report.html
