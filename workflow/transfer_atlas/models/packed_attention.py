@@ -16,8 +16,10 @@ import torch
 from torch import Tensor
 from transformers import AttentionInterface, AttentionMaskInterface
 
+from transfer_atlas.models import varlen_attention
 from transfer_atlas.models.dropout import StreamDropout, draw_kept
 from transfer_atlas.models.packing import Packing
+from transfer_atlas.models.varlen_attention import VarlenAttended
 
 PACKED = "packed"
 
@@ -60,12 +62,14 @@ def _squares(flat: Tensor, packing: Packing, heads: int) -> list[Tensor]:
 
 def attend(
     qkv: Tensor, packing: Packing, heads: int, scale: float, dropout: StreamDropout | None
-) -> tuple[Tensor, Attended]:
+) -> tuple[Tensor, Attended | VarlenAttended]:
     """Attention of a packed row: queries, keys and values side by side [T, 3 * H] to contexts [T, H].
 
     The softmax is in float32 at least. `dropout` drops attention weights (None: nothing is dropped).
     """
     size = qkv.shape[1] // (3 * heads)
+    if dropout is None and varlen_attention.is_possible(qkv, size):
+        return varlen_attention.attend(qkv, packing, heads, scale)
     rows = packing.rows(heads)
     padded = qkv.view(-1, size).index_select(0, rows.of_slots).view(3, -1, size)
     queries, keys, values = (_blocks(part, packing, heads) for part in padded)
@@ -102,8 +106,12 @@ def _tokens_of(padded: Tensor, rows: Tensor, packing: Packing, width: int) -> Te
     return tokens
 
 
-def attend_backward(gradient: Tensor, saved: Attended, packing: Packing, heads: int, scale: float) -> Tensor:
+def attend_backward(
+    gradient: Tensor, saved: Attended | VarlenAttended, packing: Packing, heads: int, scale: float
+) -> Tensor:
     """Gradient of `attend` with respect to queries, keys and values: [T, H] to [T, 3 * H]."""
+    if isinstance(saved, VarlenAttended):
+        return varlen_attention.attend_backward(gradient, saved, packing)
     size = gradient.shape[1] // heads
     rows = packing.rows(heads)
     # Empty slots get no gradient.

@@ -68,6 +68,7 @@ class Packing:
     Attributes:
         lengths: [B] tokens of each text, on the device.
         tokens: T, their sum.
+        longest: Tokens of the longest text.
         filler: Tokens behind the last text that belong to no text: nothing attends to them, no gradient reaches them.
         blocks: Texts that attend together.
         masks: For each block [texts, 1, 1, length], 0 at tokens and -inf at empty slots.
@@ -79,6 +80,7 @@ class Packing:
         self.lengths = lengths.to(device)
         self.tokens = int(lengths.sum())
         self.filler = -self.tokens % ROW_MULTIPLE
+        self.longest = int(lengths.max())
         self.blocks: list[Block] = []
         self.masks: list[Tensor] = []
         token_of_slot, slot_of_token, tokens, slots = [], [], 0, 0

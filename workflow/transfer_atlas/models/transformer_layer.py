@@ -23,6 +23,7 @@ from transformers.activations import GELUActivation
 from transfer_atlas.models.dropout import StreamDropout, draw_kept
 from transfer_atlas.models.packed_attention import Attended, active, attend, attend_backward
 from transfer_atlas.models.packing import Packing
+from transfer_atlas.models.varlen_attention import VarlenAttended
 
 
 def is_fusible(layer: Any) -> bool:
@@ -91,7 +92,7 @@ class _Saved:
 
     inputs: Tensor
     context: Tensor
-    attended: Attended
+    attended: Attended | VarlenAttended
     middle: Tensor
     inner: Tensor
     activated: Tensor
