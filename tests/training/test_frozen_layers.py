@@ -129,7 +129,7 @@ def test_states_are_computed_once_for_each_start(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Seeds and subsets share them; another start has its own."""
+    """Runs on the same rows share them; a subset has training states and another start all states of its own."""
     data, chosen = task_data(), recipe(drop=0.2, frozen_layers=1)
     save_file(tune(data, recipe(), seed=5).weights, tmp_path / "model.safetensors")
     computed: list[TokenisedExamples] = []
@@ -142,12 +142,13 @@ def test_states_are_computed_once_for_each_start(
     monkeypatch.setattr(finetuning, "with_states", spy)
     starts = Starts(pretrained, data, Engine())
     together = [tune(data, chosen, starts=starts, seed=seed) for seed in (1, 2)]
-    together.append(tune(data, chosen, starts=starts, seed=2, size=7))
     assert [len(examples) for examples in computed] == [12, 9, 7]
+    together.append(tune(data, chosen, starts=starts, seed=2, size=5))
+    assert [len(examples) for examples in computed[3:]] == [5]
     other = tune(data, chosen, starts=starts, start=tmp_path / "model.safetensors")
-    assert len(computed) == 6
+    assert [len(examples) for examples in computed[4:]] == [12, 9, 7]
 
-    alone = [tune(data, chosen, seed=1), tune(data, chosen, seed=2), tune(data, chosen, seed=2, size=7)]
+    alone = [tune(data, chosen, seed=1), tune(data, chosen, seed=2), tune(data, chosen, seed=2, size=5)]
     for first, second in zip(together, alone, strict=True):
         assert_same_bits(first, second)
     assert_same_bits(other, tune(data, chosen, start=tmp_path / "model.safetensors"))

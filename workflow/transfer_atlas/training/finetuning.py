@@ -123,8 +123,8 @@ class Starts:
         self.pretrained = pretrained
         self.data = data
         self.engine = engine
-        self._frozen_of: tuple[Path | None, int] | None = None
-        self._frozen: dict[str, TokenisedExamples] = {}
+        self._frozen: dict[tuple[Path | None, int, str], TokenisedExamples] = {}
+        self._rows = np.empty(0, dtype=np.int64)
 
     def encoder(self, start: Path | None) -> nn.Module:
         """The pretrained encoder, or that of a finished intermediate run: mapped from its file, to be copied."""
@@ -134,22 +134,33 @@ class Starts:
         return encoder
 
     def with_frozen_states(
-        self, start: Path | None, layer: int, where: torch.device, precision: str
+        self, start: Path | None, layer: int, rows: np.ndarray, where: torch.device, precision: str
     ) -> dict[str, TokenisedExamples] | None:
-        """All splits with the states of a frozen layer, computed once for each start; None where that cannot be."""
+        """These rows of the training split and all evaluation splits with the states of a frozen layer.
+
+        Computed once for each start, and for the training rows again where a run asks for others; what a run gets does
+        not depend on which runs came before. None where an encoder cannot go on from a layer, or is not to.
+        """
         encoder = self.encoder(start)
         encoding = encoding_of(encoder, self.engine)
         if self.engine.frozen != "cached" or not encoding.starts_anywhere:
             return None
-        # One at a time: the runs of a cell come in the order of their seeds.
-        if self._frozen_of != (start, layer):
-            self._frozen_of = (start, layer)
-            encoder.to(where)
-            self._frozen = {"train": with_states(encoding, encoder, self.data.train, layer, where, precision)}
-            for split, examples in self.data.evaluation.items():
-                original = examples.with_ids(self.data.evaluation_vocabulary)
-                self._frozen[split] = with_states(encoding, encoder, original, layer, where, precision)
-        return self._frozen
+        ordered = np.sort(rows)
+        # One start and one set of rows at a time: the runs of a cell come in the order of their seeds.
+        self._frozen = {key: found for key, found in self._frozen.items() if key[:2] == (start, layer)}
+        if not np.array_equal(ordered, self._rows):
+            self._frozen.pop((start, layer, "train"), None)
+            self._rows = ordered
+        sources = {
+            split: examples.with_ids(self.data.evaluation_vocabulary)
+            for split, examples in self.data.evaluation.items()
+        }
+        for split, examples in {"train": self.data.train.take(ordered), **sources}.items():
+            if (start, layer, split) not in self._frozen:
+                with_them = with_states(encoding, encoder.to(where), examples, layer, where, precision)
+                self._frozen[start, layer, split] = with_them
+        found = {split: self._frozen[start, layer, split] for split in sources}
+        return {"train": self._frozen[start, layer, "train"].take(np.searchsorted(ordered, rows)), **found}
 
 
 def finetune(
@@ -178,9 +189,10 @@ def finetune(
     scaling = Scaling.of(train.targets)
     source = starts.encoder(start)
     if recipe.frozen_layers is not None:
-        frozen = starts.with_frozen_states(start, recipe.frozen_layers, where, precision)
+        frozen = starts.with_frozen_states(start, recipe.frozen_layers, chosen, where, precision)
     if frozen is not None:
-        train, evaluation = frozen["train"].take(chosen), {split: frozen[split] for split in evaluation}
+        train = frozen.pop("train")
+        evaluation = frozen
 
     compacted = engine.vocabulary == "compact"
     used = train.vocabulary() if compacted else torch.arange(len(word_embeddings(source)))
