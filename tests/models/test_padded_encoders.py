@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from transformers import AutoModel
 
+from transfer_atlas.errors import UserError
 from transfer_atlas.models.dropout import give_stream
 from transfer_atlas.models.encoder import PADDED_ONLY, Pretrained, load_pretrained, transformer_layers
 from transfer_atlas.models.encoding import PaddedEncoding, encoding_of
@@ -128,3 +129,12 @@ def test_a_compacted_vocabulary_changes_no_state(kind: str, load: Load, texts: t
     assert torch.equal(encoding(batch_of(compacted))[-1], expected)
     with holding(encoder, vocabulary, used, word_embeddings(pretrained.encoder)[used]):
         assert torch.equal(encoding(batch_of(compacted))[-1], expected)
+
+
+def test_length_is_limited_where_positions_are(kind: str, make_encoder: Make) -> None:
+    folder = make_encoder(kind)
+    if kind == "xlnet":
+        load_pretrained(folder, max_length=512)
+        return
+    with pytest.raises(UserError, match=r"positions, but the settings say tasks\.<name>\.max_length: 512"):
+        load_pretrained(folder, max_length=512)

@@ -98,10 +98,9 @@ def load_pretrained(folder: Path, layers: int | None = None, max_length: int | N
     if layers is not None and found != layers:
         raise UserError(f"{config_file}: has {found} layers, but the settings say models.<name>.layers: {layers}")
     offset = encoder.config.pad_token_id + 1 if kind in _POSITION_OFFSET else 0
-    # XLNet's positions are relative and have no limit.
-    limit = getattr(encoder.config, "max_position_embeddings", None)
-    positions = None if limit is None else limit - offset
-    if max_length is not None and positions is not None and max_length > positions:
+    positions = encoder.config.max_position_embeddings - offset
+    # XLNet's positions are relative: it says -1.
+    if max_length is not None and 0 <= positions < max_length:
         raise UserError(
             f"{config_file}: has {positions} positions, but the settings say tasks.<name>.max_length: {max_length}"
         )
