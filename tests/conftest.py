@@ -5,6 +5,7 @@ What needs torch is imported where it is used, so that tests without models star
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,6 +34,27 @@ SIZES_OF_BERT = {
     "num_attention_heads": 4,
     "intermediate_size": 48,
     "max_position_embeddings": 66,
+}
+
+ELMO_OPTIONS: dict[str, Any] = {
+    "lstm": {
+        "cell_clip": 0.8,
+        "proj_clip": 0.5,
+        "use_skip_connections": True,
+        "n_layers": 2,
+        "projection_dim": 5,
+        "dim": 7,
+    },
+    "char_cnn": {
+        "embedding": {"dim": 3},
+        "filters": [[1, 2], [2, 3], [4, 4]],
+        "n_highway": 2,
+        "n_characters": 262,
+        "max_characters_per_token": 12,
+        "activation": "relu",
+    },
+    # What only training needed stays in the published files too.
+    "n_train_tokens": 768648884,
 }
 
 
@@ -122,3 +144,56 @@ def sentences() -> Callable[..., list[str]]:
         return [" ".join(random.choice(WORDS[:words], size=length)) for length in lengths]
 
     return draw
+
+
+def _save_elmo_weights(path: Path, options: dict[str, Any]) -> None:
+    """Draw weights of the shapes that the options ask for and write them as bilm-tf does."""
+    import h5py
+
+    random = np.random.default_rng(3)
+    cnn, lstm = options["char_cnn"], options["lstm"]
+    n_filters, cell, out = sum(n for _, n in cnn["filters"]), lstm["dim"], lstm["projection_dim"]
+    with h5py.File(path, "w") as file:
+
+        def draw(name: str, *shape: int) -> None:
+            file[name] = random.normal(scale=0.7, size=shape).astype(np.float32)
+
+        draw("char_embed", 261, cnn["embedding"]["dim"])
+        for index, (width, number) in enumerate(cnn["filters"]):
+            draw(f"CNN/W_cnn_{index}", 1, width, cnn["embedding"]["dim"], number)
+            draw(f"CNN/b_cnn_{index}", number)
+        for index in range(cnn.get("n_highway", 0)):
+            for part in ("carry", "transform"):
+                draw(f"CNN_high_{index}/W_{part}", n_filters, n_filters)
+                draw(f"CNN_high_{index}/b_{part}", n_filters)
+        if n_filters != out:
+            draw("CNN_proj/W_proj", n_filters, out)
+            draw("CNN_proj/b_proj", out)
+        for direction in range(2):
+            for layer in range(lstm["n_layers"]):
+                name = f"RNN_{direction}/RNN/MultiRNNCell/Cell{layer}/LSTMCell"
+                draw(f"{name}/W_0", 2 * out, 4 * cell)
+                draw(f"{name}/B", 4 * cell)
+                draw(f"{name}/W_P_0", cell, out)
+
+
+@pytest.fixture
+def make_elmo(tmp_path: Path) -> Callable[..., Path]:
+    """Save a random ELMo model in the original files; `lstm` and `char_cnn` change these sections of its options.
+
+    Weights are so large and clips so tight that clipping happens.
+    """
+
+    def make(lstm: dict[str, Any] | None = None, char_cnn: dict[str, Any] | None = None) -> Path:
+        options = {
+            **ELMO_OPTIONS,
+            "lstm": {**ELMO_OPTIONS["lstm"], **(lstm or {})},
+            "char_cnn": {**ELMO_OPTIONS["char_cnn"], **(char_cnn or {})},
+        }
+        folder = tmp_path / "elmo"
+        folder.mkdir()
+        (folder / "tiny_options.json").write_text(json.dumps(options), encoding="utf-8")
+        _save_elmo_weights(folder / "tiny_weights.hdf5", options)
+        return folder
+
+    return make

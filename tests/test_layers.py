@@ -21,7 +21,7 @@ LAYERS = [
     {"analysis", "study"},
     {"figures", "status"},
     {"steps"},
-    {"store_commands"},
+    {"store_commands", "encode_command"},
     {"commands"},
     {"__main__"},
 ]

@@ -44,6 +44,25 @@ def _arguments() -> argparse.ArgumentParser:
     store.add_argument("--sample", type=int, default=3, help="verify: how many runs to recompute (0: checksums only)")
     store.add_argument("--seed", type=int, default=0, help="verify: which sample")
     store.add_argument("--yes", action="store_true", help="clear: do it, instead of saying what would be done")
+    encode = command("encode", "write a model's states for every word of a text, all layers")
+    encode.add_argument("--model", required=True, help="a folder, or a downloaded model of the configuration")
+    encode.add_argument("--text", required=True, type=Path, help="one sentence a line, words separated by white space")
+    encode.add_argument(
+        "--output",
+        required=True,
+        type=Path,
+        help="archive (.npz) to write: of each line an array [layers, words, dimensions], named 0, 1, ...; "
+        "layer 0 is the embeddings; special tokens are left out",
+    )
+    encode.add_argument(
+        "--pieces",
+        choices=["first", "mean"],
+        help="which vector a word of several pieces gets: that of its first piece (default), or the mean of all",
+    )
+    encode.add_argument(
+        "--stateful", action="store_true", help="ELMo: a sentence starts from the state where the one before it ended"
+    )
+    configured(encode)
     schema = command("schema", "write the JSON schema and the settings' reference")
     schema.add_argument("--schema", type=Path, default=Path("workflow/schemas/config.schema.json"))
     schema.add_argument("--reference", type=Path, default=Path("docs/settings.md"))

@@ -86,6 +86,23 @@ def store(arguments: Namespace) -> None:
     store_commands.run(study.read_settings(), arguments)
 
 
+def encode(arguments: Namespace) -> None:
+    """Write a model's states for every word of a text."""
+    folder = Path(arguments.model)
+    if not folder.is_dir():
+        if folder.name != arguments.model:
+            raise UserError(f"{folder}: no such folder")
+        settings = _configured(arguments.configfile)
+        entry = _entry(settings.models, arguments.model, "model")
+        folder = plan.model_folder(settings, arguments.model)
+        manifest = plan.manifest_file(entry.artifact)
+        if not manifest.is_file():
+            raise UserError(f"the model {arguments.model} has not been downloaded; run snakemake {manifest}")
+    from transfer_atlas import encode_command
+
+    encode_command.run(folder, arguments.text, arguments.output, arguments.stateful, arguments.pieces)
+
+
 def schema(arguments: Namespace) -> None:
     """Write the JSON schema and the reference table."""
     from transfer_atlas.configuration import reference

@@ -1,0 +1,134 @@
+"""States of every word of sentences, from all layers of an encoder: ELMo, or one of transformers."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from transfer_atlas.models.elmo.characters import read_words
+from transfer_atlas.models.elmo.encoder import Elmo
+from transfer_atlas.models.elmo.recurrence import State
+from transfer_atlas.models.encoder import Pretrained
+from transfer_atlas.models.encoding import encoding_of
+from transfer_atlas.models.word_pieces import WordPieces
+from transfer_atlas.settings import Engine
+from transfer_atlas.training.progress import duration
+from transfer_atlas.training.token_examples import TokenisedExamples
+
+# At most so many sentences and tokens are held before they are handed on, and are run at once.
+HELD, AT_ONCE = (4096, 16384), (64, 2048)
+PROGRESS_SECONDS = 5.0
+
+
+class SentenceEncoder(Protocol):
+    """Sentences, and the model that encodes them."""
+
+    sizes: Tensor
+    """[N] tokens that each sentence costs."""
+    in_order: bool
+    """Whether a sentence depends on those before it."""
+
+    def encode(self, rows: Tensor) -> list[np.ndarray]:
+        """States of these sentences ([B]): [layers, words, H] float32 each."""
+        ...
+
+
+class ElmoSentences:
+    """Sentences for ELMo, each by itself or, `stateful`, each from the state in which the one before it ended."""
+
+    def __init__(self, model: Elmo, sentences: Sequence[Sequence[str]], stateful: bool):
+        self.words = read_words(sentences, model.options.char_cnn.max_characters_per_token)
+        self.sizes = self.words.lengths
+        self.in_order = stateful
+        self._model = model
+        self._state: list[State] | None = None
+
+    def encode(self, rows: Tensor) -> list[np.ndarray]:
+        """See `SentenceEncoder`."""
+        words = self.words.take(rows)
+        if self.in_order:
+            layers, self._state = self._model.go_on(words, self._state)
+        else:
+            layers = self._model(words)
+        return [part.numpy() for part in torch.stack(layers).cpu().split(words.lengths.tolist(), dim=1)]
+
+
+class PieceSentences:
+    """Sentences for an encoder of transformers; a word's state is that of its first piece or the mean of all."""
+
+    in_order = False
+
+    def __init__(self, pretrained: Pretrained, sentences: Sequence[WordPieces], pooling: str, device: torch.device):
+        """Args: sentences: [N]; pooling: `first` or `mean`; device: where to compute."""
+        self.sizes = torch.tensor([len(pieces.input_ids) for pieces in sentences], dtype=torch.int64)
+        self._words = [pieces.words for pieces in sentences]
+        self._pooling = pooling
+        self._device = device
+        self._encoding = encoding_of(pretrained.encoder.eval().to(device), Engine())
+        self._examples = TokenisedExamples(
+            input_ids=torch.tensor([id_ for pieces in sentences for id_ in pieces.input_ids], dtype=torch.int64),
+            token_type_ids=torch.tensor([kind for pieces in sentences for kind in pieces.token_type_ids]),
+            starts=torch.cumsum(self.sizes, 0) - self.sizes,
+            lengths=self.sizes,
+            targets=torch.zeros(len(sentences)),
+            position_offset=pretrained.position_offset,
+            truncated=0,
+        )
+
+    def encode(self, rows: Tensor) -> list[np.ndarray]:
+        """See `SentenceEncoder`."""
+        layers = torch.stack(self._encoding(self._examples.batch(rows, self._device))).cpu()
+        parts = layers.split(self.sizes[rows].tolist(), dim=1)
+        return [_of_words(part, self._words[row], self._pooling) for part, row in zip(parts, rows, strict=True)]
+
+
+def _of_words(states: Tensor, words: np.ndarray, pooling: str) -> np.ndarray:
+    """States of the words ([layers, W, H]) of a sentence with these states of pieces ([layers, P, H])."""
+    numbers, first, counts = np.unique(words, return_index=True, return_counts=True)
+    inside = numbers >= 0
+    if pooling == "first":
+        return states[:, torch.from_numpy(first[inside])].numpy()
+    own = torch.from_numpy((words >= 0).nonzero()[0])
+    sums = states.new_zeros(len(states), int(inside.sum()), states.shape[2])
+    sums.index_add_(1, torch.from_numpy(words)[own], states[:, own])
+    return (sums / torch.from_numpy(counts[inside])[:, None]).numpy()
+
+
+def _neighbours(sizes: Tensor, most: tuple[int, int]) -> Iterator[slice]:
+    """Cut [N] sizes into parts of at most so many items and, unless it is one item, so many tokens."""
+    start, tokens = 0, 0
+    for index, size in enumerate(sizes.tolist()):
+        if index > start and (index - start == most[0] or tokens + size > most[1]):
+            yield slice(start, index)
+            start, tokens = index, 0
+        tokens += size
+    if start < len(sizes):
+        yield slice(start, len(sizes))
+
+
+@torch.no_grad()
+def word_states(encoder: SentenceEncoder) -> Iterator[np.ndarray]:
+    """States of each sentence, [layers, words, H] float32, in the order of the sentences.
+
+    Sentences of similar length are run together. Only a bounded number is held at a time.
+    """
+    started = last = time.monotonic()
+    total, done = int(encoder.sizes.sum()), 0
+    for held in _neighbours(encoder.sizes, HELD):
+        sizes = encoder.sizes[held]
+        order = torch.arange(len(sizes)) if encoder.in_order else torch.argsort(sizes, descending=True, stable=True)
+        states: dict[int, np.ndarray] = {}
+        for part in _neighbours(sizes[order], AT_ONCE):
+            rows = order[part]
+            states |= zip(rows.tolist(), encoder.encode(rows + held.start), strict=True)
+            done += int(sizes[rows].sum())
+            if (now := time.monotonic()) - last >= PROGRESS_SECONDS:
+                last, speed = now, done / (now - started)
+                left = duration((total - done) / speed)
+                print(f"encoded {done:,} of {total:,} tokens  {speed:,.0f} tokens/s  {left} left", flush=True)
+        yield from (states[row] for row in range(len(sizes)))
