@@ -43,13 +43,9 @@ def read_sentences(path: Path) -> list[list[str]]:
 def _tokenised(pretrained: Pretrained, text: Path, sentences: list[list[str]]) -> list[WordPieces]:
     """The pieces of each sentence; none is longer than the model."""
     pieces = [tokenise_words(pretrained.tokenizer, words) for words in sentences]
-    positions = int(pretrained.encoder.config.max_position_embeddings)  # type: ignore[union-attr, arg-type]
-    # XLNet's are relative and have no limit, which it calls -1.
-    if positions < 0:
-        return pieces
-    limit = positions - pretrained.position_offset
+    limit = pretrained.longest_input
     for number, sentence in enumerate(pieces, 1):
-        if len(sentence.input_ids) > limit:
+        if limit is not None and len(sentence.input_ids) > limit:
             found = len(sentence.input_ids)
             raise UserError(f"{text}, line {number}: has {found} pieces, but the model reads {limit}; split the line")
     return pieces

@@ -40,6 +40,12 @@ class Pretrained:
     hidden_size: int
     position_offset: int
 
+    @property
+    def longest_input(self) -> int | None:
+        """The most tokens that it reads; None where positions are relative and have no limit (XLNet says -1)."""
+        positions = int(self.encoder.config.max_position_embeddings)  # type: ignore[union-attr, arg-type]
+        return None if positions < 0 else positions - self.position_offset
+
 
 def _load_encoder(folder: Path, kind: str) -> tuple[Any, list[str]]:
     """The module, and the names of the weights that its files lack."""
@@ -98,13 +104,13 @@ def load_pretrained(folder: Path, layers: int | None = None, max_length: int | N
     if layers is not None and found != layers:
         raise UserError(f"{config_file}: has {found} layers, but the settings say models.<name>.layers: {layers}")
     offset = encoder.config.pad_token_id + 1 if kind in _POSITION_OFFSET else 0
-    positions = encoder.config.max_position_embeddings - offset
-    # XLNet's positions are relative: it says -1.
-    if max_length is not None and 0 <= positions < max_length:
+    pretrained = Pretrained(folder, encoder, tokenizer, encoder.config.hidden_size, offset)
+    positions = pretrained.longest_input
+    if max_length is not None and positions is not None and positions < max_length:
         raise UserError(
             f"{config_file}: has {positions} positions, but the settings say tasks.<name>.max_length: {max_length}"
         )
-    return Pretrained(folder, encoder, tokenizer, encoder.config.hidden_size, offset)
+    return pretrained
 
 
 def fresh_encoder(pretrained: Pretrained) -> nn.Module:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import numpy as np
 import torch
 from torch import nn
@@ -11,8 +9,8 @@ from torch import nn
 from transfer_atlas.models.classifier import pool
 from transfer_atlas.models.encoding import encoding_of
 from transfer_atlas.settings import Engine
-from transfer_atlas.training.loop import EVALUATION_BATCH, autocast
-from transfer_atlas.training.progress import duration
+from transfer_atlas.training.loop import autocast, evaluation_rows, in_order
+from transfer_atlas.training.progress import EncodingProgress
 from transfer_atlas.training.token_examples import TokenisedExamples
 
 
@@ -29,21 +27,12 @@ def pooled_states(
     """Pooled states of the embeddings and every layer, [N, layers + 1, H] float32, in the examples' order."""
     encoder.eval().to(device)
     encoding = encoding_of(encoder, engine)
-    by_length = torch.argsort(examples.sizes(), stable=True)
-    pieces = []
-    started = last = time.monotonic()
-    tokens, all_tokens = 0, int(examples.sizes().sum())
-    for rows in by_length.split(EVALUATION_BATCH):
+    pieces, batches = [], evaluation_rows(examples)
+    progress = EncodingProgress(int(examples.sizes().sum()), progress_seconds)
+    for rows in batches:
         batch = examples.batch(rows, device)
         with autocast(device, precision):
             layers = encoding(batch)
         pieces.append(torch.stack([pool(layer, batch.packing, pooling) for layer in layers], dim=1).cpu())
-        tokens += batch.tokens
-        if (now := time.monotonic()) - last >= progress_seconds:
-            last, speed = now, tokens / (now - started)
-            left = duration((all_tokens - tokens) / speed)
-            print(f"encoded {tokens:,} of {all_tokens:,} tokens  {speed:,.0f} tokens/s  {left} left", flush=True)
-    stacked = torch.cat(pieces)
-    ordered = torch.empty_like(stacked)
-    ordered[by_length] = stacked
-    return ordered.numpy()
+        progress.encoded(batch.tokens)
+    return in_order(pieces, batches).numpy()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
@@ -17,7 +16,7 @@ from transfer_atlas.models.encoder import Pretrained
 from transfer_atlas.models.encoding import encoding_of
 from transfer_atlas.models.word_pieces import WordPieces
 from transfer_atlas.settings import Engine
-from transfer_atlas.training.progress import duration
+from transfer_atlas.training.progress import EncodingProgress
 from transfer_atlas.training.token_examples import TokenisedExamples
 
 # At most so many sentences and tokens are held before they are handed on, and are run at once.
@@ -117,8 +116,7 @@ def word_states(encoder: SentenceEncoder) -> Iterator[np.ndarray]:
 
     Sentences of similar length are run together. Only a bounded number is held at a time.
     """
-    started = last = time.monotonic()
-    total, done = int(encoder.sizes.sum()), 0
+    progress = EncodingProgress(int(encoder.sizes.sum()), PROGRESS_SECONDS)
     for held in _neighbours(encoder.sizes, HELD):
         sizes = encoder.sizes[held]
         order = torch.arange(len(sizes)) if encoder.in_order else torch.argsort(sizes, descending=True, stable=True)
@@ -126,9 +124,5 @@ def word_states(encoder: SentenceEncoder) -> Iterator[np.ndarray]:
         for part in _neighbours(sizes[order], AT_ONCE):
             rows = order[part]
             states |= zip(rows.tolist(), encoder.encode(rows + held.start), strict=True)
-            done += int(sizes[rows].sum())
-            if (now := time.monotonic()) - last >= PROGRESS_SECONDS:
-                last, speed = now, done / (now - started)
-                left = duration((total - done) / speed)
-                print(f"encoded {done:,} of {total:,} tokens  {speed:,.0f} tokens/s  {left} left", flush=True)
+            progress.encoded(int(sizes[rows].sum()))
         yield from (states[row] for row in range(len(sizes)))

@@ -9,7 +9,7 @@ from transfer_atlas import plan
 from transfer_atlas.plan import Cell, Run
 from transfer_atlas.representations.features import read_features
 from transfer_atlas.training import device, placement
-from transfer_atlas.training.cell import Job, run_all
+from transfer_atlas.training.cell import Job, one_by_one, run_all
 from transfer_atlas.training.checkpoint import Keeper
 from transfer_atlas.training.head_training import HeadRun, stacks, train_heads
 from transfer_atlas.training.outcome import Trained
@@ -30,7 +30,7 @@ def train(job: Job) -> list[dict[str, Any]]:
 
     def together(runs: Sequence[tuple[Cell, Run]]) -> list[list[int]]:
         if settings.execution.heads == "alone":
-            return [[number] for number in range(len(runs))]
+            return one_by_one(runs)
         return stacks([head(cell, run) for cell, run in runs])
 
     def train_stack(runs: Sequence[tuple[Cell, Run]], keeper: Keeper) -> list[Trained]:

@@ -18,7 +18,7 @@ from transfer_atlas.models.dropout import replace_dropout
 from transfer_atlas.models.encoder import Pretrained, fresh_encoder
 from transfer_atlas.models.encoding import encoding_of
 from transfer_atlas.models.heads import LinearHead
-from transfer_atlas.models.vocabulary import compact_copy, holding, word_embeddings
+from transfer_atlas.models.vocabulary import Vocabulary, compact_copy, holding, word_embeddings
 from transfer_atlas.plan import Cell, Run
 from transfer_atlas.settings import Engine, Recipe, Settings, Surgery, Task
 from transfer_atlas.streams import stream_seed
@@ -77,8 +77,7 @@ class TaskData:
             )
         train = tokenised.pop("train")
         used = torch.unique(torch.cat([examples.vocabulary() for examples in tokenised.values()]))
-        table = torch.full((int(used[-1]) + 1,), -1, dtype=torch.int64)
-        table[used] = torch.arange(len(used))
+        table = Vocabulary(int(used[-1]) + 1, used).lookup()
         evaluation = {split: examples.with_ids(table) for split, examples in tokenised.items()}
         return TaskData(task, classes, splits, train, evaluation, used, left_out)
 
@@ -141,9 +140,7 @@ class Starts:
         Computed once for each start, and for the training rows again where a run asks for others; what a run gets does
         not depend on which runs came before. None where an encoder cannot go on from a layer, or is not to.
         """
-        encoder = self.encoder(start)
-        encoding = encoding_of(encoder, self.engine)
-        if self.engine.frozen != "cached" or not encoding.starts_anywhere:
+        if self.engine.frozen != "cached" or not encoding_of(self.pretrained.encoder, self.engine).starts_anywhere:
             return None
         ordered = np.sort(rows)
         # One start and one set of rows at a time: the runs of a cell come in the order of their seeds.
@@ -151,16 +148,20 @@ class Starts:
         if not np.array_equal(ordered, self._rows):
             self._frozen.pop((start, layer, "train"), None)
             self._rows = ordered
-        sources = {
-            split: examples.with_ids(self.data.evaluation_vocabulary)
-            for split, examples in self.data.evaluation.items()
-        }
-        for split, examples in {"train": self.data.train.take(ordered), **sources}.items():
-            if (start, layer, split) not in self._frozen:
-                with_them = with_states(encoding, encoder.to(where), examples, layer, where, precision)
+        splits = ["train", *self.data.evaluation]
+        if missing := [split for split in splits if (start, layer, split) not in self._frozen]:
+            encoder = self.encoder(start).to(where)
+            encoding = encoding_of(encoder, self.engine)
+            for split in missing:
+                if split == "train":
+                    examples = self.data.train.take(ordered)
+                else:
+                    examples = self.data.evaluation[split].with_ids(self.data.evaluation_vocabulary)
+                with_them = with_states(encoding, encoder, examples, layer, where, precision)
                 self._frozen[start, layer, split] = with_them
-        found = {split: self._frozen[start, layer, split] for split in sources}
-        return {"train": self._frozen[start, layer, "train"].take(np.searchsorted(ordered, rows)), **found}
+        train, *evaluation = (self._frozen[start, layer, split] for split in splits)
+        taken = train.take(np.searchsorted(ordered, rows))
+        return dict(zip(splits, [taken, *evaluation], strict=True))
 
 
 def finetune(

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from transfer_atlas.models.encoding import Encoding
-from transfer_atlas.training.loop import EVALUATION_BATCH, autocast
+from transfer_atlas.training.loop import autocast, evaluation_rows
 from transfer_atlas.training.token_examples import TokenisedExamples
 
 
@@ -24,7 +24,7 @@ def with_states(
     """The same examples with the states of layer `layer` (0: the embeddings), [total tokens, H], without dropout."""
     encoder.eval()
     states = torch.empty(0)
-    for rows in torch.argsort(examples.sizes(), stable=True).split(EVALUATION_BATCH):
+    for rows in evaluation_rows(examples):
         with autocast(device, precision):
             found = encoding(examples.batch(rows, device), last=layer)[layer]
         if not len(states):

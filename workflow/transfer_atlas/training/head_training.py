@@ -23,7 +23,7 @@ from transfer_atlas.training.loop import EVALUATION_BATCH, Observer
 from transfer_atlas.training.metrics import score
 from transfer_atlas.training.outcome import Scored, Trained
 from transfer_atlas.training.stacked_loop import Stack, fit, pace_and_decay, predict
-from transfer_atlas.training.targets import Scaling, outputs_of, scaled, unscaled
+from transfer_atlas.training.targets import Scaling, outputs_of, scaled, targets_of, unscaled
 
 STACK_HEADS = 128
 STACK_BYTES = 32 * 2**20
@@ -81,8 +81,7 @@ class HeadRun:
 
     def targets(self) -> tuple[Tensor, Scaling | None]:
         """[n] targets on the scale of training, and that scale."""
-        labels = self.data.splits["train"].labels[self.subset()]
-        targets = torch.from_numpy(labels.astype(np.int64 if labels.dtype.kind == "i" else np.float32))
+        targets = targets_of(self.data.splits["train"].labels[self.subset()])
         scaling = Scaling.of(targets)
         return scaled(targets, scaling), scaling
 

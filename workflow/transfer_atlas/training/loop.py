@@ -1,4 +1,4 @@
-"""The training loop. There is one, for fine-tuning and for heads on cached representations."""
+"""The training loop of fine-tuning. Heads on cached representations train as stacks (`stacked_loop.py`)."""
 
 from __future__ import annotations
 
@@ -32,6 +32,11 @@ class Snapshot:
     best_score: float | None = None
     chosen_step: int = 0
     arithmetic: str = ""
+
+
+def on_cpu(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The same tensors, contiguous, on the CPU and without history."""
+    return {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
 
 
 class Observer(Protocol):
@@ -100,22 +105,29 @@ def _loss(outputs: Tensor, targets: Tensor) -> Tensor:
     return nn.functional.mse_loss(outputs[:, 0], targets)
 
 
+def evaluation_rows(examples: Examples) -> tuple[Tensor, ...]:
+    """All rows in batches of texts of similar length, which leaves less padding inside attention."""
+    return torch.argsort(examples.sizes(), stable=True).split(EVALUATION_BATCH)
+
+
+def in_order(parts: list[Tensor], batches: tuple[Tensor, ...]) -> Tensor:
+    """Results of batches of rows as one tensor in the order of the rows."""
+    stacked = torch.cat(parts)
+    ordered = torch.empty_like(stacked)
+    ordered[torch.cat(batches)] = stacked
+    return ordered
+
+
 @torch.no_grad()
 def predict(model: nn.Module, examples: Examples, device: torch.device, precision: str) -> np.ndarray:
-    """Scores of all examples, [N, outputs] float32, in their order.
-
-    Texts of similar length are batched together, which leaves less padding inside attention.
-    """
+    """Scores of all examples, [N, outputs] float32, in their order."""
     model.eval()
-    by_length = torch.argsort(examples.sizes(), stable=True)
+    batches = evaluation_rows(examples)
     outputs: list[Tensor] = []
-    for rows in by_length.split(EVALUATION_BATCH):
+    for rows in batches:
         with autocast(device, precision):
             outputs.append(model(examples.batch(rows, device)).float().cpu())
-    stacked = torch.cat(outputs)
-    ordered = torch.empty_like(stacked)
-    ordered[by_length] = stacked
-    return ordered.numpy()
+    return in_order(outputs, batches).numpy()
 
 
 def _restore(snapshot: Snapshot, model: nn.Module, optimiser: torch.optim.AdamW, dropout: torch.Generator) -> None:
@@ -149,8 +161,9 @@ def _snapshot(
     tensors["dropout"] = dropout.get_state()
     if fitted.best_weights is not None:
         tensors.update({f"best.{name}": value for name, value in fitted.best_weights.items()})
-    cpu = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
-    return Snapshot(fitted.steps, fitted.tokens, fitted.seconds, cpu, best_score, fitted.chosen_step, arithmetic)
+    return Snapshot(
+        fitted.steps, fitted.tokens, fitted.seconds, on_cpu(tensors), best_score, fitted.chosen_step, arithmetic
+    )
 
 
 def fit(

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from transfer_atlas.training.loop import Fitted
+from transfer_atlas.training.loop import Fitted, on_cpu
 
 
 @dataclass(frozen=True)
@@ -37,4 +37,4 @@ class Trained:
 
 def cpu_weights(model: nn.Module) -> dict[str, Tensor]:
     """The model's state as contiguous tensors on the CPU."""
-    return {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
+    return on_cpu(model.state_dict())

@@ -20,6 +20,25 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
 
 
+class EncodingProgress:
+    """Says how the encoding of `total` tokens gets on, a line every so many seconds."""
+
+    def __init__(self, total: int, every: float):
+        self.total = total
+        self.every = every
+        self._done = 0
+        self._started = self._last = time.monotonic()
+
+    def encoded(self, tokens: int) -> None:
+        """So many more tokens are done; prints at most one line in `every` seconds."""
+        self._done += tokens
+        if (now := time.monotonic()) - self._last < self.every:
+            return
+        self._last, speed = now, self._done / (now - self._started)
+        left = duration((self.total - self._done) / speed)
+        print(f"encoded {self._done:,} of {self.total:,} tokens  {speed:,.0f} tokens/s  {left} left", flush=True)
+
+
 class Progress:
     """Says how a job of several runs gets on.
 

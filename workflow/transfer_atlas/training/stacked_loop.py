@@ -22,7 +22,7 @@ from transfer_atlas.settings import Recipe
 from transfer_atlas.streams import stream_seed
 from transfer_atlas.training import schedule
 from transfer_atlas.training.feature_examples import StackedExamples
-from transfer_atlas.training.loop import EVALUATION_BATCH, Fitted, Observer, Snapshot
+from transfer_atlas.training.loop import EVALUATION_BATCH, Fitted, Observer, Snapshot, on_cpu
 
 
 @dataclass(frozen=True)
@@ -165,8 +165,7 @@ def _snapshot(
     tensors |= {f"dropout.{number}": generator.get_state() for number, generator in enumerate(dropouts)}
     tensors |= {"best_score": chosen.score, "chosen_step": chosen.step}
     tensors |= {f"best.{name}": value for name, value in chosen.weights.items()}
-    cpu = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
-    return Snapshot(fitted.steps, fitted.tokens, fitted.seconds, cpu, arithmetic=device.type)
+    return Snapshot(fitted.steps, fitted.tokens, fitted.seconds, on_cpu(tensors), arithmetic=device.type)
 
 
 def _restore(

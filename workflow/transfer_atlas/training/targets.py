@@ -14,6 +14,11 @@ def outputs_of(task_type: str, classes: int) -> int:
     return 1 if task_type == "pair_regression" else classes
 
 
+def targets_of(labels: np.ndarray) -> Tensor:
+    """Labels as targets of a loss, [N]: int64 classes or float32 scores."""
+    return torch.from_numpy(labels.astype(np.int64 if labels.dtype.kind == "i" else np.float32))
+
+
 @dataclass(frozen=True)
 class Scaling:
     """Standardises regression targets by the training subset, so that a new head starts near the mean."""

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from transfer_atlas.models.packing import PackedBatch, Packing
+from transfer_atlas.training.targets import targets_of
 
 
 @dataclass(frozen=True)
@@ -107,13 +108,12 @@ def tokenise(
     ids: list[list[int]] = encoded["input_ids"]
     types: list[list[int]] = encoded.get("token_type_ids") or [[0] * len(row) for row in ids]
     lengths = torch.tensor([len(row) for row in ids], dtype=torch.int64)
-    targets = torch.from_numpy(labels.astype(np.int64 if labels.dtype.kind == "i" else np.float32))
     return TokenisedExamples(
         input_ids=torch.tensor([t for row in ids for t in row], dtype=torch.int64),
         token_type_ids=torch.tensor([t for row in types for t in row], dtype=torch.int64),
         starts=torch.cumsum(lengths, 0) - lengths,
         lengths=lengths,
-        targets=targets,
+        targets=targets_of(labels),
         position_offset=position_offset,
         truncated=sum(bool(encoding.overflowing) for encoding in encoded.encodings),
     )
