@@ -186,3 +186,135 @@ def test_overlap_table(write: Write, tmp_path: Path) -> None:
     first = output.read_bytes()
     compare_tasks.run(folders, output)
     assert output.read_bytes() == first
+
+
+# --- words ---------------------------------------------------------------------------------------------------------
+
+
+def conllu(n_sentences: int) -> str:
+    """Sentences of a head with two dependents, of which every fifth is the same."""
+    lines = []
+    for i in range(n_sentences):
+        for place, (form, head) in enumerate([(f"w{i if i % 5 else 0}", 2), ("saw", 0), ("me", 2)], 1):
+            deprel = "root" if head == 0 else f"d{place}"
+            lines.append(f"{place}\t{form}\t_\tP{place}\t_\t_\t{head}\t{deprel}\t_\t_")
+        lines.append("")
+    return "# sent_id = 1\n" + "\n".join(lines)
+
+
+def test_arcs_of_a_sentence_stay_together(write: Write, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write("train.conllu", conllu(50))
+    stats = prepare(
+        tmp_path,
+        tmp_path / "out",
+        type="span_pair_classification",
+        files={"train": "train.conllu"},
+        carve={"validation": 12, "test": 0.2},
+    )
+    assert sum(stats["rows"].values()) == 100
+    assert stats["rows"]["validation"] in (12, 30)
+    splits = {split: read_split(tmp_path / "out", split) for split in SPLITS}
+    texts = [set(examples.texts) for examples in splits.values()]
+    assert len(set.union(*texts)) == sum(map(len, texts)) == 41
+    assert stats["overlap"] == {"test_in_train": 0, "test_in_validation": 0, "validation_in_train": 0}
+    # Ten equal sentences have two arcs each, of which all but the first of either are duplicates; none disagree.
+    assert sum(stats["duplicates"].values()) == 18
+    assert stats["label_conflicts"] == 0
+    assert stats["labels"] == ["d1", "d3"]
+    assert sum(stats["label_counts"][split]["d1"] for split in SPLITS) == 50
+    assert (stats["skipped"]["roots"], stats["skipped"]["comments"]) == ({"train": 50}, {"train": 1})
+    printed = capsys.readouterr().out
+    assert "  skipped roots: 50 in train\n" in printed
+    for split, examples in splits.items():
+        assert examples.words is not None
+        assert [" ".join(words) for words in examples.words] == examples.texts, split
+
+
+def test_statistics_of_tags(write: Write, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write("train.conll", "Jo I-PER\n! O\n\nJo I-PER\nDoe I-PER\nX B-PER\n\nno O\n\nA\u00a0b I-LOC\n")
+    write("test.conll", "Jo S-ART\n? O\n\nwe O\nX E-PER\n")
+    stats = prepare(
+        tmp_path,
+        tmp_path / "out",
+        type="token_labelling",
+        tags="bio",
+        files={"train": "train.conll", "validation": "train.conll", "test": "test.conll"},
+        columns=["text", "label"],
+    )
+    assert stats["labels"] == ["O", "B-LOC", "I-LOC", "B-PER", "I-PER", "B-ART", "I-ART"]
+    assert stats["label_counts"]["train"] == {
+        "O": 2, "B-LOC": 1, "I-LOC": 0, "B-PER": 3, "I-PER": 1, "B-ART": 0, "I-ART": 0,
+    }  # fmt: skip
+    assert stats["spans"] == {
+        "train": {"LOC": 1, "PER": 3, "ART": 0},
+        "validation": {"LOC": 1, "PER": 3, "ART": 0},
+        "test": {"LOC": 0, "PER": 1, "ART": 1},
+    }
+    assert stats["tags"] == "bio"
+    assert stats["starts_with_I"] == {"train": 3, "validation": 3, "test": 1}
+    assert stats["words_with_white_space"] == {"train": 1, "validation": 1, "test": 0}
+    # "Jo !" and "Jo ?" are the same text, and Jo is not the same in both.
+    assert stats["label_conflicts"] == 1
+    assert stats["words"]["train"] == {"mean": 1.75, "median": 1.5, "max": 3}
+    printed = capsys.readouterr().out
+    assert "PER 3, LOC 1" in printed
+    assert "  spans that begin with I- or E-: 3 in train, 3 in validation, 1 in test\n" in printed
+    assert "  words with white space, now _: 1 in train, 1 in validation\n" in printed
+    assert "  no training rows for ART\n" in printed
+
+
+def test_the_same_tags_in_every_scheme(write: Write, tmp_path: Path) -> None:
+    """Files in IOB1, BIO and BIOES prepare to the same bytes."""
+    schemes = {
+        "iob1": ["I-A", "I-A", "B-A", "O", "I-B"],
+        "bio": ["B-A", "I-A", "B-A", "O", "B-B"],
+        "bioes": ["B-A", "E-A", "S-A", "O", "S-B"],
+    }
+    for tags in ("bio", "bioes"):
+        made = []
+        for scheme, labels in schemes.items():
+            sentences = [f"w{k} {label}\n" + "\n" * (k % 5 == 4) for k, label in enumerate(labels * 20)]
+            write(f"{scheme}/train.conll", "".join(sentences))
+            folder = tmp_path / "out" / tags / scheme
+            prepare(
+                tmp_path / scheme,
+                folder,
+                type="token_labelling",
+                tags=tags,
+                files={"train": "train.conll"},
+                columns=["text", "label"],
+            )
+            made.append({name: content for name, content in outputs(folder).items() if name != "stats.json"})
+        assert made[0] == made[1] == made[2]
+        assert read_split(folder, "train").labels.max() <= 8
+
+
+def test_groups_are_counted_and_part_of_the_content(write: Write, tmp_path: Path) -> None:
+    rows = [(text, label, f"g{i % 2}") for i, (text, label) in enumerate(sentences(50))]
+    write("train.csv", table(rows, ("text", "label", "genre")))
+    plain = prepare(tmp_path, tmp_path / "out")
+    assert plain["groups"] == {}
+    grouped = prepare(tmp_path, tmp_path / "out", fields={"group": "genre"})
+    assert {split: sum(counts.values()) for split, counts in grouped["groups"].items()} == grouped["rows"]
+    assert sum(counts["g0"] for counts in grouped["groups"].values()) == 25
+    assert grouped["digest"] != plain["digest"]
+
+
+@pytest.mark.parametrize("change", ["word", "label", "head"])
+def test_the_digest_of_words_and_spans(write: Write, tmp_path: Path, change: str) -> None:
+    def digest(content: str) -> Any:
+        write("train.conllu", content)
+        settings = {"type": "span_pair_classification", "files": {"train": "train.conllu"}}
+        return prepare(tmp_path, tmp_path / "out", **settings)["digest"]
+
+    content = conllu(50)
+    changes = {"word": ("w7\t", "v7\t"), "label": ("\td3\t", "\td1\t"), "head": ("\t2\td3\t", "\t1\td3\t")}
+    assert digest(content) == digest(content)
+    assert digest(content) != digest(content.replace(*changes[change], 1))
+
+
+def test_digests_of_other_tasks_are_as_they_were(write: Write, tmp_path: Path) -> None:
+    """Results that are stored under them stay valid."""
+    write("train.csv", table(sentences(50)))
+    digest = "646865a5f3a03c385d9d5850793c1d91199f3192f980fd5781dcd538cf02f5cb"
+    assert prepare(tmp_path, tmp_path / "out")["digest"] == digest

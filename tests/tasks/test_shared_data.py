@@ -12,8 +12,9 @@ import pytest
 
 from transfer_atlas.settings import Task
 from transfer_atlas.tasks import canonical
-from transfer_atlas.tasks.readers import Layout, find_sources, read_rows
+from transfer_atlas.tasks.readers import read_rows
 from transfer_atlas.tasks.rows import RawRow
+from transfer_atlas.tasks.sources import Layout, find_sources
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
 MANIFEST = DATA / "MANIFEST.csv"
@@ -78,11 +79,14 @@ def test_rows_and_labels_are_those_of_the_manifest(entry: dict[str, str]) -> Non
     if "UNLABELLED" in entry["labels"] or "regression" in entry["task"].removeprefix("pair "):
         layout = Layout(
             task="shared",
+            content="texts",
+            text=task.fields.text,
+            label=task.fields.label,
             needed={task.fields.text: "fields.text"},
             **task.model_dump(include={"format", "quoting", "header", "columns", "extra_columns", "encoding"}),
         )
         (source,) = find_sources(entry["file"], DATA, "files")
-        rows = list(read_rows(source, layout))
+        rows = list(read_rows(source, layout, Counter()))
         assert [row for row in rows if not isinstance(row, RawRow)] == []
         assert len(rows) == int(entry["rows"])
         return
@@ -95,3 +99,36 @@ def test_rows_and_labels_are_those_of_the_manifest(entry: dict[str, str]) -> Non
     if read.labels is not None and stated.keys() == set(read.labels):
         counts = Counter(read.labels[index] for index in read.splits["train"].labels)
         assert sum((Counter(stated) - counts).values()) == empty
+
+
+SENTENCES = {
+    "ud_en_atis/train.conllu.gz": {},
+    "ud_en_atis/validation.conllu.gz": {},
+    "ud_en_pud/test.conllu.gz": {},
+    "ud_de_pud/test.conllu.gz": {},
+    "ud_en_ewt/test.conllu.gz": {},
+    "wikigold/all.conll": {"columns": ["text", "label"]},
+}
+
+
+@needs_data
+@pytest.mark.parametrize("file", SENTENCES)
+def test_words_and_their_labels_are_those_of_the_manifest(file: str) -> None:
+    with MANIFEST.open(encoding="utf-8", newline="") as stream:
+        entry = next(row for row in csv.DictReader(stream) if row["file"] == file)
+    values: dict[str, Any] = {"type": "token_labelling", "files": {"train": file}, **SENTENCES[file]}
+    read = canonical.read_task("shared", Task.model_validate(values), DATA)
+    train = read.splits["train"]
+    assert len(train) == int(entry["rows"])
+    stated = re.match(r"(\d+) token", entry["labels"])
+    assert stated is not None and read.labels is not None
+    # The manifest counts lines; those of multiword tokens and empty nodes are no words.
+    skipped = read.skipped["train"]
+    assert len(train.labels) == int(stated[1]) - skipped["multiword tokens"] - skipped["empty nodes"]
+    if file.endswith(".gz"):
+        assert f"{len(read.labels)} UPOS" in entry["labels"]
+        arcs = canonical.read_task("shared", Task.model_validate(values | {"type": "span_pair_classification"}), DATA)
+        assert len(arcs.splits["train"]) == len(train.labels) - len(train)
+    else:
+        counts = Counter(read.labels[label] for label in train.labels)
+        assert "; ".join(f"{label}={count}" for label, count in counts.most_common()) in entry["labels"]

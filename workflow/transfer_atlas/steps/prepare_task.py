@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from transfer_atlas import atomic
-from transfer_atlas.settings import Task
+from transfer_atlas.settings import WORD_TYPES, Task
 from transfer_atlas.tasks import canonical, splits, statistics, storage
 from transfer_atlas.tasks.examples import Examples
 from transfer_atlas.tasks.normalise import row_keys
@@ -39,6 +39,7 @@ def run(name: str, task: Task, source: Path, output: Path) -> None:
         "dropped": read.dropped,
         "digest": statistics.content_digest(task.type, read.labels, task.score_range, parts),
         **statistics.describe(read.labels, parts),
+        **_of_words(task, read, parts),
     }
     for split, examples in parts.items():
         storage.write_split(output, split, examples)
@@ -46,6 +47,27 @@ def run(name: str, task: Task, source: Path, output: Path) -> None:
     atomic.write_json(output / "stats.json", stats)
     for line in statistics.summary_lines(stats):
         print(line)
+
+
+def _of_words(task: Task, read: canonical.Canonical, parts: dict[str, Examples]) -> dict[str, Any]:
+    """What `stats.json` says of words and their tags beyond what it says of all tasks."""
+    if task.type not in WORD_TYPES:
+        return {}
+    found: dict[str, Any] = {
+        "skipped": {
+            what: {split: counts[what] for split, counts in read.skipped.items()}
+            for what in sorted(set().union(*read.skipped.values()))
+        },
+        canonical.MENDED_WORDS: {split: counts[canonical.MENDED_WORDS] for split, counts in read.mended.items()},
+    }
+    if task.tags != "words":
+        assert read.labels is not None
+        found["tags"] = task.tags
+        found["spans"] = statistics.spans_by_type(read.labels, parts)
+        found[canonical.STARTS_WITH_I] = {
+            split: counts[canonical.STARTS_WITH_I] for split, counts in read.mended.items()
+        }
+    return found
 
 
 def _carved(name: str, task: Task, given: dict[str, Examples]) -> tuple[dict[str, Examples], list[str]]:

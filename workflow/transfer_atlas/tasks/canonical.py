@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,14 +12,22 @@ from typing import Any
 import numpy as np
 
 from transfer_atlas.errors import UserError
-from transfer_atlas.settings import PAIR_TYPES, Task
+from transfer_atlas.settings import PAIR_TYPES, WORD_TYPES, Task
+from transfer_atlas.tasks import classes
+from transfer_atlas.tasks.cells import Unusable, as_text, class_of, equals, group_of, score_of, text_of
+from transfer_atlas.tasks.classes import Classes
 from transfer_atlas.tasks.examples import Examples
-from transfer_atlas.tasks.readers import Layout, Source, find_sources, listed, nearest, read_rows, undecodable
-from transfer_atlas.tasks.rows import BadRow, RawRow, Reason, shown
+from transfer_atlas.tasks.readers import read_rows
+from transfer_atlas.tasks.rows import ARC_SPANS, BadRow, RawRow, shown
+from transfer_atlas.tasks.sources import Content, Layout, Source, find_sources, listed, nearest
 from transfer_atlas.tasks.storage import SPLITS
+from transfer_atlas.tasks.tags import WRITERS, is_tag, spans_of, starting_inside, tag_names, types_of
+from transfer_atlas.tasks.words import Words, spans_of_row, word_labels, words_of
 
-MOST_CLASSES = 1000
 PRINTED_BAD_ROWS = 20
+# How words and tags were brought into canonical form, as stats.json calls it.
+STARTS_WITH_I = "starts_with_I"
+MENDED_WORDS = "words_with_white_space"
 
 
 @dataclass(frozen=True)
@@ -32,21 +40,15 @@ class Canonical:
     """Names of the classes in order; None for regression."""
     bad_rows: list[BadRow]
     """Rows that were dropped; empty where bad rows stop the run."""
+    skipped: dict[str, Counter[str]]
+    """For each file split, what was passed over: comments, multiword tokens, roots."""
+    mended: dict[str, Counter[str]]
+    """For each file split, spans that begin with `I-` or `E-`, and words that held white space."""
 
     @property
     def dropped(self) -> dict[str, int]:
         """Number of dropped rows by reason."""
         return dict(sorted(Counter(row.reason for row in self.bad_rows).items()))
-
-
-class Unusable(Exception):
-    """A value that no example can hold."""
-
-    def __init__(self, column: str, reason: Reason, detail: str) -> None:
-        super().__init__(detail)
-        self.column = column
-        self.reason = reason
-        self.detail = detail
 
 
 def read_task(name: str, task: Task, source: Path) -> Canonical:
@@ -62,7 +64,7 @@ def read_task(name: str, task: Task, source: Path) -> Canonical:
             classification, a split without rows, and, where `bad_rows` is `stop`, any bad row.
     """
     _check(name, task)
-    known = _known_labels(name, task)
+    known = classes.configured(name, task)
     splits: dict[str, _Columns] = {}
     bad_rows: list[BadRow] = []
     # Train comes first: where the configuration names no labels, its rows define them.
@@ -70,23 +72,39 @@ def read_task(name: str, task: Task, source: Path) -> Canonical:
         if split not in task.files:
             continue
         sources = find_sources(task.files[split], source, f"tasks.{name}.files.{split}")
-        splits[split] = _read_split(name, task, split, sources, known)
-        bad_rows.extend(splits[split].bad_rows)
-        if task.type != "pair_regression" and known is None:
+        columns = splits[split] = _read_split(name, task, split, sources, known)
+        bad_rows.extend(columns.bad_rows)
+        if split == "train" and task.type != "pair_regression" and known is None:
             try:
-                known = _inferred_labels(name, splits["train"])
+                training = classes.of_training(name, columns.values)
             except UserError:
                 # Where there are bad rows, they are the likelier mistake, and named below.
                 if bad_rows and task.bad_rows == "stop":
                     break
                 raise
+            if task.type not in WORD_TYPES:
+                known = training
     if bad_rows and task.bad_rows == "stop":
         raise UserError(_complaint(name, bad_rows))
+    found = _classes(task, known, splits)
     return Canonical(
-        splits={split: columns.examples(known) for split, columns in splits.items()},
-        labels=None if known is None else known.names,
+        splits={split: columns.examples(found) for split, columns in splits.items()},
+        labels=None if found is None else found.names,
         bad_rows=bad_rows,
+        skipped={split: columns.skipped for split, columns in splits.items()},
+        mended={split: columns.mended for split, columns in splits.items()},
     )
+
+
+def _classes(task: Task, known: Classes | None, splits: Mapping[str, _Columns]) -> Classes | None:
+    if task.type == "pair_regression":
+        return None
+    if known is not None:
+        return known if task.tags == "words" else Classes.called(tag_names(types_of(known.names), task.tags))
+    values = {value for columns in splits.values() for value in columns.values}
+    if task.tags == "words":
+        return classes.of_all(Classes.called(sorted(set(splits["train"].values))), values)
+    return classes.of_spans(splits["train"].values, values, task.tags)
 
 
 def bad_row_lines(bad_rows: list[BadRow]) -> list[str]:
@@ -111,6 +129,12 @@ def _check(name: str, task: Task) -> None:
         raise UserError(f"tasks.{name}.fields.text_pair is required by type {task.type}: name the second text's column")
     if not is_pair and task.fields.text_pair is not None:
         raise UserError(f"tasks.{name}.fields.text_pair goes with {' and '.join(PAIR_TYPES)} only, not {task.type}")
+    if task.type != "span_pair_classification" and task.fields.span is not None:
+        raise UserError(f"tasks.{name}.fields.span goes with span_pair_classification only, not {task.type}")
+    if task.fields.span is None and task.fields.span_pair is not None:
+        raise UserError(f"tasks.{name}.fields.span_pair needs fields.span: name the column of the first span")
+    if task.type != "token_labelling" and task.tags != "words":
+        raise UserError(f"tasks.{name}.tags goes with token_labelling only, not {task.type}; leave it out")
     if task.type != "pair_regression":
         return
     if task.score_range is None:
@@ -120,45 +144,6 @@ def _check(name: str, task: Task) -> None:
         raise UserError(f"tasks.{name}.score_range: {low} to {high} is no range; give the smallest and largest score")
     if task.labels is not None:
         raise UserError(f"tasks.{name}.labels goes with classification only, not {task.type}; leave it out")
-
-
-# --- labels --------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class _Labels:
-    """The classes of a task and the values that stand for them in its files."""
-
-    names: list[str]
-    index: dict[str, int]
-    """Class of each value; several values may stand for one class."""
-
-
-def _known_labels(name: str, task: Task) -> _Labels | None:
-    if task.labels is None:
-        return None
-    by_value = task.labels if isinstance(task.labels, dict) else {label: label for label in task.labels}
-    if len(by_value) < len(task.labels):
-        raise UserError(f"tasks.{name}.labels: a label is listed twice; list each once")
-    names = list(dict.fromkeys(by_value.values()))
-    if len(names) < 2:
-        raise UserError(f"tasks.{name}.labels: {listed(names)} is one class; classification needs at least two")
-    return _Labels(names, {value.strip(): names.index(label) for value, label in by_value.items()})
-
-
-def _inferred_labels(name: str, train: _Columns) -> _Labels:
-    names = sorted(set(train.labels))
-    if len(names) > MOST_CLASSES:
-        raise UserError(
-            f"tasks.{name}.fields.label: the training rows have {len(names)} different labels, more than "
-            f"{MOST_CLASSES}, such as {listed(names, 3)}; is this the right column? If so, list them in labels"
-        )
-    if len(names) < 2:
-        raise UserError(
-            f"tasks.{name}.fields.label: the training rows have one label only, {listed(names)}; "
-            "classification needs at least two"
-        )
-    return _Labels(names, {label: index for index, label in enumerate(names)})
 
 
 # --- rows ----------------------------------------------------------------------------------------------------
@@ -171,25 +156,52 @@ class _Columns:
     ids: list[str] = field(default_factory=list)
     texts: list[str] = field(default_factory=list)
     pairs: list[str] | None = None
+    words: list[list[str]] | None = None
+    spans: list[list[tuple[int, int]]] | None = None
+    groups: list[str] | None = None
     labels: list[Any] = field(default_factory=list)
-    """Values of the label column, as text, or scores."""
+    """Values of the label column, as text, or scores; of the words of a row a list."""
     bad_rows: list[BadRow] = field(default_factory=list)
+    skipped: Counter[str] = field(default_factory=Counter)
+    mended: Counter[str] = field(default_factory=Counter)
+    last_words: Words | None = None
 
-    def examples(self, known: _Labels | None) -> Examples:
-        if known is None:
+    @staticmethod
+    def of(task: Task) -> _Columns:
+        """No rows yet of a task."""
+        return _Columns(
+            pairs=[] if task.type in PAIR_TYPES else None,
+            words=[] if task.type in WORD_TYPES else None,
+            spans=[] if task.type == "span_pair_classification" else None,
+            groups=[] if task.fields.group is not None else None,
+        )
+
+    @property
+    def values(self) -> Iterator[str]:
+        """Every value that stands for a class."""
+        for label in self.labels:
+            if isinstance(label, list):
+                yield from label
+            else:
+                yield label
+
+    def examples(self, found: Classes | None) -> Examples:
+        """The rows in canonical form."""
+        if found is None:
             labels = np.array(self.labels, dtype=np.float64)
         else:
-            labels = np.array([known.index[label] for label in self.labels], dtype=np.int64)
-        return Examples(self.ids, self.texts, self.pairs, labels)
+            labels = np.array([found.index[value] for value in self.values], dtype=np.int64)
+        spans = None if self.spans is None else np.array(self.spans, dtype=np.int64).reshape(-1, 2, 2)
+        return Examples(self.ids, self.texts, self.pairs, labels, self.words, spans, self.groups)
 
 
-def _read_split(name: str, task: Task, split: str, sources: list[Source], known: _Labels | None) -> _Columns:
+def _read_split(name: str, task: Task, split: str, sources: list[Source], known: Classes | None) -> _Columns:
     layout = _layout(name, task)
-    columns = _Columns(pairs=[] if task.type in PAIR_TYPES else None)
+    columns = _Columns.of(task)
     other_values: dict[str, Counter[str]] = {column: Counter() for column in task.where}
     n_rows = 0
     for source in sources:
-        for row in read_rows(source, layout):
+        for row in read_rows(source, layout, columns.skipped):
             n_rows += 1
             if isinstance(row, BadRow):
                 columns.bad_rows.append(row)
@@ -201,9 +213,12 @@ def _read_split(name: str, task: Task, split: str, sources: list[Source], known:
             try:
                 _add(columns, row, task, known, layout)
             except Unusable as problem:
-                columns.bad_rows.append(BadRow(row.file, row.number, problem.column, problem.reason, problem.detail))
+                line = row.line_of(problem.word)
+                columns.bad_rows.append(BadRow(row.file, line, problem.column, problem.reason, problem.detail))
                 continue
-            columns.ids.append(f"{split}-{source.short_name}{row.file.removeprefix(source.name)}:{row.number}")
+            columns.ids.append(
+                f"{split}-{source.short_name}{row.file.removeprefix(source.name)}:{row.number}{row.part}"
+            )
     if not columns.ids:
         files = ", ".join(source.name for source in sources)
         raise UserError(_why_empty(name, task, split, files, n_rows, columns.bad_rows, other_values))
@@ -232,9 +247,15 @@ def _why_empty(
 
 
 def _layout(name: str, task: Task) -> Layout:
-    needed = {task.fields.text: "fields.text", task.fields.label: "fields.label"}
-    if task.fields.text_pair is not None:
-        needed[task.fields.text_pair] = "fields.text_pair"
+    fields = task.fields
+    needed = {fields.text: "fields.text", fields.label: "fields.label"}
+    optional = {
+        "text_pair": fields.text_pair,
+        "span": fields.span,
+        "span_pair": fields.span_pair,
+        "group": fields.group,
+    }
+    needed |= {column: f"fields.{key}" for key, column in optional.items() if column is not None}
     for column in task.where:
         needed.setdefault(column, "where")
     return Layout(
@@ -245,8 +266,19 @@ def _layout(name: str, task: Task) -> Layout:
         columns=task.columns,
         extra_columns=task.extra_columns,
         encoding=task.encoding,
+        content=_content(task),
+        text=fields.text,
+        label=fields.label,
         needed=needed,
     )
+
+
+def _content(task: Task) -> Content:
+    if task.type not in WORD_TYPES:
+        return "texts"
+    if task.type == "token_labelling":
+        return "words"
+    return "arcs" if task.fields.span is None else "spans"
 
 
 def _filtered_by(row: RawRow, where: Mapping[str, str | int | float | bool]) -> str | None:
@@ -254,42 +286,29 @@ def _filtered_by(row: RawRow, where: Mapping[str, str | int | float | bool]) -> 
     return next((column for column, wanted in where.items() if not equals(row.values[column], wanted)), None)
 
 
-def equals(value: Any, wanted: str | int | float | bool) -> bool:
-    """Whether a cell holds the value that `where` asks for: 1 equals "1" and "1.0", true equals "True" and "true"."""
-    if as_text(value) == as_text(wanted):
-        return True
-    if isinstance(wanted, bool):
-        return as_text(value).casefold() == as_text(wanted).casefold()
-    if isinstance(wanted, (int, float)) and not isinstance(value, bool):
-        return _number(value) == wanted
-    return False
-
-
-def as_text(value: Any) -> str:
-    """A cell as text: booleans as `True` and `False`, numbers as Python writes them, nothing as the empty text."""
-    return "" if value is None else str(value).strip()
-
-
-def _number(value: Any) -> float:
-    """A cell as a number; NaN where it is none."""
-    if isinstance(value, str) and "_" not in value:
-        try:
-            return float(value)
-        except ValueError:
-            return math.nan
-    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else math.nan
-
-
-def _add(columns: _Columns, row: RawRow, task: Task, known: _Labels | None, layout: Layout) -> None:
+def _add(columns: _Columns, row: RawRow, task: Task, known: Classes | None, layout: Layout) -> None:
+    """Add a row to the columns, all of it or nothing."""
     fields = task.fields
-    text = _text(row, fields.text, layout)
-    pair = None if fields.text_pair is None else _text(row, fields.text_pair, layout)
+    group = None if fields.group is None else group_of(row, fields.group, layout)
+    if columns.words is None:
+        _add_texts(columns, row, task, known, layout)
+    else:
+        _add_words(columns, row, task, known, layout)
+    if columns.groups is not None:
+        assert group is not None
+        columns.groups.append(group)
+
+
+def _add_texts(columns: _Columns, row: RawRow, task: Task, known: Classes | None, layout: Layout) -> None:
+    fields = task.fields
+    text = text_of(row, fields.text, layout)
+    pair = None if fields.text_pair is None else text_of(row, fields.text_pair, layout)
     label: str | float
     if task.type == "pair_regression":
         assert task.score_range is not None
-        label = _score(row, fields.label, task.score_range)
+        label = score_of(row, fields.label, task.score_range)
     else:
-        label = _class_value(row, fields.label, known, layout)
+        label = _class_value(row, task, known, layout)
     columns.texts.append(text)
     columns.labels.append(label)
     if columns.pairs is not None:
@@ -297,47 +316,38 @@ def _add(columns: _Columns, row: RawRow, task: Task, known: _Labels | None, layo
         columns.pairs.append(pair)
 
 
-def _text(row: RawRow, column: str, layout: Layout) -> str:
-    value = row.values[column]
-    if value is None:
-        raise Unusable(column, "empty text", "None")
-    if not isinstance(value, str):
-        raise Unusable(column, "wrong type", f"{shown(value)} where a text is expected")
-    _require_characters(value, column, layout)
-    if not value.strip():
-        raise Unusable(column, "empty text", shown(value))
-    return value
+def _class_value(row: RawRow, task: Task, known: Classes | None, layout: Layout) -> str:
+    return class_of(row.values[task.fields.label], task.fields.label, None if known is None else known.index, layout)
 
 
-def _require_characters(value: str, column: str, layout: Layout) -> None:
-    problem = undecodable(value)
-    if problem:
-        raise Unusable(column, "not decodable", f"{problem} is not {layout.encoding}")
+def _add_words(columns: _Columns, row: RawRow, task: Task, known: Classes | None, layout: Layout) -> None:
+    assert columns.words is not None
+    words = words_of(row, task.fields.text, layout)
+    if columns.spans is None:
+        label: str | list[str] = _labels_of_words(columns, row, len(words.words), task, known, layout)
+    else:
+        label = _class_value(row, task, known, layout)
+        first, second = ARC_SPANS if task.fields.span is None else (task.fields.span, task.fields.span_pair)
+        columns.spans.append(spans_of_row(row, first, second, len(words.words)))
+    if words is not columns.last_words and words.mended:
+        columns.mended[MENDED_WORDS] += words.mended
+    columns.last_words = words
+    columns.texts.append(words.text)
+    columns.words.append(words.words)
+    columns.labels.append(label)
 
 
-def _class_value(row: RawRow, column: str, known: _Labels | None, layout: Layout) -> str:
-    value = row.values[column]
-    if isinstance(value, float) and math.isnan(value):
-        raise Unusable(column, "missing label", "nan")
-    if value is not None and not isinstance(value, (str, int, float, bool)):
-        raise Unusable(column, "wrong type", f"{shown(value)} where a label is expected")
-    label = as_text(value)
-    if not label:
-        raise Unusable(column, "missing label", shown(value))
-    _require_characters(label, column, layout)
-    if known is not None and label not in known.index:
-        raise Unusable(column, "unknown label", f"{shown(label)}; known are {listed(list(known.index), 6)}")
-    return label
-
-
-def _score(row: RawRow, column: str, score_range: list[float]) -> float:
-    value = row.values[column]
-    if as_text(value) == "":
-        raise Unusable(column, "missing label", shown(value))
-    score = _number(value)
-    if not math.isfinite(score):
-        raise Unusable(column, "score is not a finite number", shown(value))
-    low, high = score_range
-    if not low <= score <= high:
-        raise Unusable(column, "score out of range", f"{shown(value)} is not in {low:g} to {high:g}")
-    return score
+def _labels_of_words(
+    columns: _Columns, row: RawRow, n_words: int, task: Task, known: Classes | None, layout: Layout
+) -> list[str]:
+    column = task.fields.label
+    labels = word_labels(row, column, n_words, None if known is None else known.index, layout)
+    if task.tags == "words":
+        return labels
+    tags = labels if known is None else [known.name_of(label) for label in labels]
+    for place, tag in enumerate(tags):
+        if not is_tag(tag):
+            detail = f"{shown(tag)}; tags are O, or B-, I-, E- or S- and a type"
+            raise Unusable(column, "unknown label", detail, place)
+    columns.mended[STARTS_WITH_I] += starting_inside(tags)
+    return WRITERS[task.tags](spans_of(tags), n_words)

@@ -20,9 +20,10 @@ def describe(folder: Path) -> dict[str, Any]:
     return stats
 
 
-def number_of_classes(folder: Path) -> int:
-    """How many classes a prepared task has; 0 for regression."""
-    return len(describe(folder)["labels"] or [])
+def class_names(folder: Path) -> list[str] | None:
+    """The classes of a prepared task, in order; None for regression."""
+    names: list[str] | None = describe(folder)["labels"]
+    return names
 
 
 def data_digest(folder: Path) -> str:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import unicodedata
 from collections.abc import Iterable
+from functools import cache
 
 # Unicode categories that do not count: separators, punctuation, control and format characters, and spacing
 # modifiers such as the ` of ``quotes''. Combining marks count: without them many Indic words would be the same.
@@ -51,7 +52,8 @@ def row_key(text: str, text_pair: str | None = None) -> str:
 def row_keys(texts: Iterable[str], pairs: Iterable[str] | None) -> list[str]:
     """`row_key` of every row."""
     if pairs is None:
-        return [row_key(text) for text in texts]
+        # All arcs of a sentence have its text.
+        return list(map(cache(row_key), texts))
     return [row_key(text, pair) for text, pair in zip(texts, pairs, strict=True)]
 
 

@@ -1,117 +1,63 @@
-"""Files as they come, row by row: csv, tsv, jsonl, parquet and folders with one sub-folder a class.
+"""Files as they come, row by row: csv, tsv, jsonl, parquet, folders with one sub-folder a class, and sentences.
 
-Rows end at line feeds only: texts may hold U+2028 and other characters that Python counts as line ends. Bytes that
-are wrong in the stated encoding pass as lone surrogates, so that only the rows that hold them are bad, not the file.
+Rows end at line feeds only, and wrong bytes spoil their row only: see `sources`.
 """
 
 from __future__ import annotations
 
-import codecs
 import csv
-import difflib
-import gzip
 import json
-import os
 import re
 import sys
-import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from io import TextIOWrapper
-from pathlib import Path
-from typing import Any, BinaryIO, Literal, cast
+from typing import Any, cast
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from transfer_atlas.errors import UserError
+from transfer_atlas.tasks.conll import conll_rows, conllu_rows
 from transfer_atlas.tasks.rows import BadRow, RawRow, shown
+from transfer_atlas.tasks.sources import (
+    ENDINGS,
+    Content,
+    Format,
+    Layout,
+    Rows,
+    Source,
+    format_of,
+    listed,
+    open_text,
+    require,
+    undecodable,
+)
 
-Format = Literal["csv", "tsv", "jsonl", "parquet", "folders"]
-Rows = Iterator[RawRow | BadRow]
-
-ENDINGS: dict[str, Format] = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".parquet": "parquet"}
 SEPARATORS = {"csv": ",", "tsv": "\t"}
 FOLDER_COLUMNS = ("text", "label")
 
-
-@dataclass(frozen=True)
-class Layout:
-    """How to read the files of a task; see `settings.Task` for what each means."""
-
-    task: str
-    format: Format | None
-    quoting: bool | None
-    header: bool
-    columns: list[str] | None
-    extra_columns: bool
-    encoding: str
-    needed: Mapping[str, str]
-    """Columns that rows are made of or chosen by, and the setting that names each (`label`: `fields.label`)."""
-
-    def setting(self, key: str) -> str:
-        """A setting of this task by its full name."""
-        return f"tasks.{self.task}.{key}"
+# What the rows of a format can become; those of the other formats become texts, words and spans.
+CONTENTS: dict[Format, tuple[Content, ...]] = {
+    "folders": ("texts",),
+    "conll": ("words",),
+    "conllu": ("words", "arcs"),
+}
 
 
-@dataclass(frozen=True)
-class Source:
-    """A file or folder of a split."""
-
-    path: Path
-    name: str
-    """As the configuration writes it: for messages."""
-    short_name: str
-    """Without the folders that a split's files share: for ids, which must not depend on where the data lie."""
-
-
-def find_sources(entries: str | list[str], folder: Path, setting: str) -> list[Source]:
-    """The files of a split, in the order listed.
-
-    Raises:
-        UserError: for a file that is missing or listed twice, or an empty list; `setting` is the key to name.
-    """
-    names = [name.rstrip("/") for name in ([entries] if isinstance(entries, str) else entries)]
-    if not names:
-        raise UserError(f"{setting}: the list of files is empty; name at least one file")
-    paths = [Path(os.path.abspath(folder / name)) for name in names]
-    for name, path in zip(names, paths, strict=True):
-        if paths.count(path) > 1:
-            raise UserError(f"{setting}: {name} is listed twice; list each file once")
-        if not path.exists():
-            raise UserError(f"{setting}: there is no {name} in {folder}{_nearest_file(path, folder)}")
-    shared = Path(os.path.commonpath([path.parent for path in paths]))
-    return [Source(path, name, path.relative_to(shared).as_posix()) for name, path in zip(names, paths, strict=True)]
-
-
-def _nearest_file(path: Path, folder: Path) -> str:
-    if not folder.is_dir():
-        return "; that folder does not exist"
-    around = path.parent if path.parent.is_dir() else folder
-    there = sorted(child.name for child in around.iterdir() if not child.name.startswith("."))
-    return nearest(path.name, there) or f"; there are {listed(there)}"
-
-
-def nearest(word: str, known: Iterable[str]) -> str:
-    """A hint like "; did you mean 'train.csv'?", or nothing."""
-    match = difflib.get_close_matches(word, list(known), n=1)
-    return f"; did you mean {match[0]!r}?" if match else ""
-
-
-def listed(names: Sequence[str], most: int = 12) -> str:
-    """Names in a message, the first `most` of them."""
-    text = ", ".join(shown(name) for name in names[:most]) or "none"
-    return text if len(names) <= most else f"{text} and {len(names) - most} more"
-
-
-def read_rows(source: Source, layout: Layout) -> Rows:
+def read_rows(source: Source, layout: Layout, skipped: Counter[str]) -> Rows:
     """All rows of a file, in its order; for a folder, of its classes and files by name.
+
+    What a file has besides its rows and is passed over (comments, multiword tokens) is counted in `skipped`.
 
     Raises:
         UserError: for a file that cannot be read at all, or that lacks a needed column.
     """
     kind = _format(source, layout)
+    if kind == "conll":
+        return conll_rows(source, layout, skipped)
+    if kind == "conllu":
+        return conllu_rows(source, layout, skipped)
     if kind == "folders":
         return _folder_rows(source, layout)
     if kind == "parquet":
@@ -126,63 +72,31 @@ def read_rows(source: Source, layout: Layout) -> Rows:
 def _format(source: Source, layout: Layout) -> Format:
     kind = layout.format
     if kind is None:
-        name = source.path.name.removesuffix(".gz")
-        kind = "folders" if source.path.is_dir() else ENDINGS.get(Path(name).suffix.lower())
+        kind = "folders" if source.path.is_dir() else format_of(source.path.name)
     if kind is None:
-        known = ", ".join(ENDINGS)
         raise UserError(
-            f"{layout.setting('format')}: {source.name} ends in none of {known}; "
-            "set format to csv, tsv, jsonl, parquet or folders"
+            f"{layout.setting('format')}: {source.name} ends in none of {', '.join(ENDINGS)}; "
+            "set format to csv, tsv, jsonl, parquet, folders, conll or conllu"
         )
     if (kind == "folders") != source.path.is_dir():
         what = "a folder" if source.path.is_dir() else "a file"
         raise UserError(f"{layout.setting('format')}: {source.name} is {what}, which does not go with format {kind}")
+    if layout.content not in CONTENTS.get(kind, ("texts", "words", "spans")):
+        raise UserError(_misfit(kind, source, layout))
     return kind
 
 
-def _require(source: Source, layout: Layout, columns: Sequence[str]) -> None:
-    for column, key in layout.needed.items():
-        if columns.count(column) != 1:
-            what = "no column" if column not in columns else f"{columns.count(column)} columns called"
-            hint = nearest(column, columns) if column not in columns else ""
-            raise UserError(
-                f"{layout.setting(key)}: {source.name} has {what} {column!r}; it has {listed(columns)}{hint}"
-            )
+def _misfit(kind: Format, source: Source, layout: Layout) -> str:
+    """Why the rows of a format cannot become what the task's type needs."""
+    if layout.content == "arcs":
+        return f"{layout.setting('fields.span')} is needed by format {kind} of {source.name}: name the column of spans"
+    if layout.content == "spans" and kind == "conllu":
+        return f"{layout.setting('fields.span')}: the arcs of {source.name} (conllu) are the spans; leave it out"
+    wanted = {"texts": "whole texts", "words": "words with a label each", "spans": "marked spans"}[layout.content]
+    return f"{layout.setting('type')} needs {wanted}, which {source.name} (format {kind}) does not have; change one"
 
 
-# --- text ----------------------------------------------------------------------------------------------------
-
-
-@contextmanager
-def _text(source: Source, layout: Layout, path: Path | None = None) -> Iterator[TextIOWrapper]:
-    """The file's text, unpacked and decoded; lines end at line feeds only and keep them."""
-    path = path or source.path
-    encoding = _encoding(layout)
-    try:
-        with _unpacked(path) as stream, TextIOWrapper(stream, encoding, "surrogateescape", newline="\n") as text:
-            yield text
-    except UnicodeError as problem:
-        # Encodings of several bytes a character (utf-16) cannot resume after a wrong byte.
-        raise UserError(
-            f"{source.name} is not {layout.encoding} ({problem}); set {layout.setting('encoding')}"
-        ) from None
-    except (gzip.BadGzipFile, EOFError, zlib.error) as problem:
-        raise UserError(f"{source.name} is damaged ({problem}); fetch it again") from None
-
-
-def _unpacked(path: Path) -> BinaryIO:
-    return cast(BinaryIO, gzip.open(path)) if path.suffix.lower() == ".gz" else path.open("rb")
-
-
-def _encoding(layout: Layout) -> str:
-    """The codec to read with: UTF-8 may begin with a byte order mark."""
-    try:
-        "".encode(layout.encoding)
-    except LookupError:
-        common = ("utf-8", "utf-16", "latin-1", "cp1252", "gb18030", "big5", "shift_jis", "euc-kr")
-        hint = nearest(layout.encoding, common)
-        raise UserError(f"{layout.setting('encoding')}: there is no encoding {layout.encoding!r}{hint}") from None
-    return "utf-8-sig" if codecs.lookup(layout.encoding).name == "utf-8" else layout.encoding
+# --- tables --------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,10 +164,10 @@ def _broken_cell(record: str, separator: str) -> int:
 
 
 def _table_rows(source: Source, layout: Layout, separator: str, split: _Records) -> Rows:
-    with _text(source, layout) as text:
+    with open_text(source, layout) as text:
         records = split(text, separator)
         columns = _header(source, layout, records) if layout.header else _given_columns(layout)
-        _require(source, layout, columns)
+        require(source, layout, columns)
         for record in records:
             if isinstance(record, _BrokenRecord):
                 column = _column_name(columns, record.place)
@@ -296,25 +210,13 @@ def _given_columns(layout: Layout) -> list[str]:
     return layout.columns
 
 
-def undecodable(text: str) -> str:
-    """What cannot be a character in `text`: a byte that the encoding does not have, or half a surrogate pair."""
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError as problem:
-        code = ord(text[problem.start])
-        what = f"byte 0x{code - 0xDC00:02x}" if 0xDC80 <= code <= 0xDCFF else f"half a character, U+{code:04X}"
-        before = text[max(0, problem.start - 20) : problem.start]
-        return f"{what} after {before!r}" if before else what
-    return ""
-
-
 # --- jsonl, parquet, folders -----------------------------------------------------------------------------------
 
 
 def _json_rows(source: Source, layout: Layout) -> Rows:
     seen: dict[str, None] = {}
     n_rows = 0
-    with _text(source, layout) as text:
+    with open_text(source, layout) as text:
         for number, line in enumerate(text, 1):
             if not line.strip():
                 continue
@@ -340,13 +242,13 @@ def _json_rows(source: Source, layout: Layout) -> Rows:
             yield RawRow(source.name, number, values)
     if n_rows:
         # A field that no line has is a mistake of the configuration, not of the rows.
-        _require(source, layout, list(seen))
+        require(source, layout, list(seen))
 
 
 def _parquet_rows(source: Source, layout: Layout) -> Rows:
     try:
         file = pq.ParquetFile(source.path)
-        _require(source, layout, file.schema_arrow.names)
+        require(source, layout, file.schema_arrow.names)
         needed = list(layout.needed)
         number = 0
         for batch in file.iter_batches(columns=needed):
@@ -372,7 +274,7 @@ def _as_bytes(column: pa.Array) -> list[bytes | None]:
 
 
 def _folder_rows(source: Source, layout: Layout) -> Rows:
-    _require(source, layout, FOLDER_COLUMNS)
+    require(source, layout, FOLDER_COLUMNS)
     classes = sorted(
         child.name for child in source.path.iterdir() if child.is_dir() and not child.name.startswith((".", "__"))
     )
@@ -384,6 +286,6 @@ def _folder_rows(source: Source, layout: Layout) -> Rows:
         for name in files:
             if any(part.startswith(".") for part in name.split("/")):
                 continue
-            with _text(source, layout, folder / name) as text:
+            with open_text(source, layout, folder / name) as text:
                 content = text.read()
             yield RawRow(f"{source.name}/{label}/{name}", 1, {"text": content, "label": label})
