@@ -380,14 +380,28 @@ def test_code_of_the_method_is_part_of_a_run(settings: Settings, monkeypatch: py
 def test_code_of_a_method_covers_all_that_computes(method: str) -> None:
     """Steps may store and tabulate as they like; what loads, encodes, trains and scores is the run's own."""
     digested = {name for module in plan.CODE_OF_METHOD[method] for name in modules_behind(f"{PACKAGE}.{module}")}
-    computes = {"models.encoder", "models.classifier", "models.packed_attention", "models.heads", "tasks.subsets"}
-    computes |= {"training.loop", "training.token_examples", "training.metrics", "training.schedule", "streams"}
+    computes = {
+        "models.encoder",
+        "models.network",
+        "models.units",
+        "models.packed_attention",
+        "models.heads.linear",
+        "tasks.subsets",
+    }
+    computes |= {
+        "training.loop",
+        "training.token_examples",
+        "training.unit_examples",
+        "training.metrics",
+        "training.schedule",
+        "streams",
+    }
     computes |= {"models.encoding", "models.packing", "models.transformer_layer", "models.padded_attention"}
     if method == "finetune":
-        computes |= {"models.vocabulary", "training.frozen_states", "training.finetuning"}
+        computes |= {"models.vocabulary", "training.frozen_states", "training.finetuning", "training.starts"}
     if method == "extract":
         computes |= {"models.stacked_heads", "training.stacked_loop", "training.feature_examples"}
-        computes |= {"training.head_training", "representations.features"}
+        computes |= {"training.head_training", "training.sequence_heads", "representations.features"}
     missing = computes - {name.removeprefix(f"{PACKAGE}.") for name in digested}
     assert not missing, f"add {', '.join(sorted(missing))} to CODE_OF_METHOD"
 
@@ -441,15 +455,17 @@ def test_identity_waits_for_what_is_not_there_yet(settings: Settings) -> None:
 # --- what jobs depend on -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("field", ["label", "language", "licence", "metric", "max_length"])
+NOT_PREPARED = {"label", "language", "licence", "paper_name", "stand_in", "metric", "max_length"}
+
+
+@pytest.mark.parametrize("field", sorted(NOT_PREPARED))
 def test_preparation_does_not_depend_on_what_is_for_show_or_training(settings: Settings, field: str) -> None:
     assert field not in plan.preparation_settings(settings.tasks["sentiment"])
 
 
 def test_every_other_setting_of_a_task_is_part_of_its_preparation(settings: Settings) -> None:
     task = settings.tasks["sentiment"]
-    rest = set(type(task).model_fields) - {"label", "language", "licence", "metric", "max_length"}
-    assert set(plan.preparation_settings(task)) == rest
+    assert set(plan.preparation_settings(task)) == set(type(task).model_fields) - NOT_PREPARED
 
 
 def test_representations_depend_on_the_state_not_on_the_head(settings: Settings) -> None:
@@ -466,7 +482,7 @@ def test_places_are_different_for_different_things(settings: Settings) -> None:
     bundles = plan.bundles(settings, selected)
     tables = [file(name) for name in bundles for file in (plan.table_file, plan.predictions_file)]
     states = plan.intermediate_states(settings, selected)
-    folders = [plan.intermediate_folder(state) for state in states]
+    folders = [plan.weights_folder(state) for state in states]
     features = [plan.representation_folder(state, pooling) for state in states for pooling in ("mean", "first")]
     assert len({*tables, *folders, *features}) == len(tables) + len(folders) + len(features)
     assert plan.model_folder(settings, "tiny") == Path("results/artifacts/encoder/files")

@@ -8,7 +8,7 @@ from torch import nn
 
 from transfer_atlas.models.dropout import StreamDropout, give_stream, keep_mask, replace_dropout
 from transfer_atlas.models.encoder import Pretrained
-from transfer_atlas.models.heads import LinearHead
+from transfer_atlas.models.heads.linear import LinearHead
 
 Load = Callable[..., Pretrained]
 

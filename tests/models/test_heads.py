@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from transfer_atlas.models.heads import LinearHead, ScalarMixMLP
+from transfer_atlas.models.heads.linear import LinearHead
+from transfer_atlas.models.heads.scalar_mix import ScalarMixMLP
 
 
 def stream(seed: int = 1) -> torch.Generator:

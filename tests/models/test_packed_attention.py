@@ -10,7 +10,6 @@ import torch
 from torch import Tensor, nn
 from transformers import AutoModel
 
-from transfer_atlas.models.classifier import pool
 from transfer_atlas.models.dropout import StreamDropout, give_stream
 from transfer_atlas.models.encoder import PACKABLE, Pretrained, load_pretrained
 from transfer_atlas.models.encoding import encoding_of
@@ -204,31 +203,6 @@ def test_attention_weights_are_dropped_in_training(load: Load, sentences: Draw) 
     assert torch.equal(first, again)
     assert not torch.allclose(first, other, atol=1e-2)
     assert not torch.allclose(first, states(1), atol=1e-2)
-
-
-@pytest.mark.parametrize("pooling", ["mean", "first"])
-def test_pooling(pooling: str, load: Load) -> None:
-    pretrained = load()
-    batch = packed_batch(pretrained, ["w1 w2 w3", "w4", "w5 w6"], None)
-    states = torch.randn(batch.tokens, 8, generator=torch.Generator().manual_seed(0))
-
-    found = pool(states, batch.packing, pooling)
-
-    texts = states.split([5, 3, 4])
-    expected = torch.stack([text.mean(0) if pooling == "mean" else text[0] for text in texts])
-    torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-6)
-    assert found.dtype == torch.float32
-
-
-def test_pooling_of_bfloat16_states_sums_in_float32(load: Load) -> None:
-    pretrained = load()
-    batch = packed_batch(pretrained, [" ".join(["w1"] * 40), "w2"], None)
-    states = torch.randn(batch.tokens, 8, generator=torch.Generator().manual_seed(0)).bfloat16()
-
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        found = pool(states, batch.packing, "mean")
-
-    torch.testing.assert_close(found[0], states[:42].float().mean(0), rtol=1e-6, atol=1e-6)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")

@@ -5,7 +5,8 @@ import torch
 from torch import Tensor
 
 from transfer_atlas.models.dropout import give_stream
-from transfer_atlas.models.heads import LinearHead, ScalarMixMLP
+from transfer_atlas.models.heads.linear import LinearHead
+from transfer_atlas.models.heads.scalar_mix import ScalarMixMLP
 from transfer_atlas.models.stacked_heads import LANE, lanes, stack_heads
 
 FEATURES, LAYERS, HIDDEN, BATCH = 13, 3, 10, 5

@@ -11,18 +11,22 @@ import pytest
 import torch
 from torch import Tensor
 
+from transfer_atlas.layout import Layout
 from transfer_atlas.models.encoder import Pretrained
 from transfer_atlas.plan import NO_SURGERY, Run
 from transfer_atlas.settings import Engine, Recipe, Surgery, Task
 from transfer_atlas.tasks.examples import Examples
 from transfer_atlas.training import device
 from transfer_atlas.training.checkpoint import load_snapshot, save_snapshot
-from transfer_atlas.training.finetuning import Starts, TaskData, finetune
+from transfer_atlas.training.finetuning import finetune
 from transfer_atlas.training.head_training import FeatureData, HeadRun, train_heads
 from transfer_atlas.training.loop import Snapshot
 from transfer_atlas.training.outcome import Trained
+from transfer_atlas.training.starts import Starts, TransformerStarts
+from transfer_atlas.training.task_data import TaskData
 
 DIGEST = "d" * 64
+JOINT = Layout("tokens", False, None, None)
 
 
 class Killed(Exception):
@@ -132,7 +136,8 @@ def task_data(splits: Callable[..., dict[str, Examples]], pretrained: Pretrained
     """Random texts tokenised for an encoder, by default the tiny BERT."""
 
     def of(kind: str = "sequence_classification", encoder: Pretrained = pretrained, **sizes: int) -> TaskData:
-        return TaskData.of(task_of(kind), sizes.get("classes", 3), splits(kind, **sizes), encoder)
+        names = None if kind == "pair_regression" else [f"class {k}" for k in range(sizes.get("classes", 3))]
+        return TaskData.of(task_of(kind), names, splits(kind, **sizes), encoder, JOINT)
 
     return of
 
@@ -179,7 +184,7 @@ def tune(pretrained: Pretrained) -> Callable[..., Trained]:
         keep_weights: bool = True,
     ) -> Trained:
         return finetune(
-            starts or Starts(encoder, data, engine or Engine()),
+            starts or TransformerStarts(encoder, data, engine or Engine()),
             recipe=recipe,
             entry=entry,
             size=size,

@@ -44,7 +44,11 @@ def test_repeated_bit_by_bit(
     assert_same_bits(first, tune(data, chosen, encoder=pretrained))
 
 
-@pytest.mark.parametrize("settings", [{}, {"select": "best"}, {"frozen_layers": 1}], ids=str)
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"select": "best"}, {"frozen_layers": 1}, {"unfreeze_epochs": 1, "epochs": 5, "layer_decay": 0.5}],
+    ids=str,
+)
 def test_resumed_bit_by_bit(
     settings: dict[str, Any], task_data: Callable, recipe: Callable, tune: Callable, assert_resumes: Callable
 ) -> None:

@@ -10,12 +10,12 @@ import pytest
 import torch
 from torch import nn
 
-from transfer_atlas.models.classifier import Classifier
-from transfer_atlas.models.encoding import FusedEncoding, LibraryEncoding, PaddedEncoding
+from transfer_atlas.models.encoding import Encoding, FusedEncoding, LibraryEncoding, PaddedEncoding
+from transfer_atlas.models.network import Network
 from transfer_atlas.settings import Engine
-from transfer_atlas.training import finetuning
+from transfer_atlas.training import finetuning, starts
 from transfer_atlas.training.outcome import Trained
-from transfer_atlas.training.token_examples import TokenisedExamples
+from transfer_atlas.training.unit_examples import UnitExamples
 
 OPTIONS: dict[str, dict[str, str]] = {
     "library layers": {"layers": "library"},
@@ -78,17 +78,23 @@ def test_every_option_takes_another_way(
 ) -> None:
     """Else the tests above would compare a way with itself."""
     taken: list[tuple[type, int, bool]] = []
-    fit = finetuning.fit
+    fit, encoding_of = finetuning.fit, starts.encoding_of
+    ways: list[Encoding] = []
 
-    def spy(model: nn.Module, examples: TokenisedExamples, *arguments: Any, **options: Any) -> Any:
-        assert isinstance(model, Classifier)
+    def way(encoder: nn.Module, engine: Engine) -> Encoding:
+        ways.append(encoding_of(encoder, engine))
+        return ways[-1]
+
+    def spy(model: nn.Module, examples: UnitExamples, *arguments: Any, **options: Any) -> Any:
+        assert isinstance(model, Network)
         rows = len(model.encoder.get_input_embeddings().weight)  # type: ignore[operator]
-        taken.append((type(model.encoding), rows, examples.states is not None))
+        taken.append((type(ways[-1]), rows, examples.tokens.states is not None))
         return fit(model, examples, *arguments, **options)
 
     monkeypatch.setattr(finetuning, "fit", spy)
+    monkeypatch.setattr(starts, "encoding_of", way)
     data = task_data()
-    used = len(data.train.vocabulary())
+    used = len(data.units["train"].tokens.vocabulary())
     for option in ({}, *OPTIONS.values()):
         tune(data, recipe(frozen_layers=1), engine=Engine(**option))
     assert taken == [

@@ -18,7 +18,9 @@ from transfer_atlas.models.encoder import Pretrained
 from transfer_atlas.settings import Surgery
 from transfer_atlas.tasks.subsets import nested_subset
 from transfer_atlas.training import finetuning
-from transfer_atlas.training.finetuning import TaskData
+from transfer_atlas.training.targets import Targets
+from transfer_atlas.training.task_data import TaskData
+from transfer_atlas.training.unit_examples import UnitExamples
 
 SURGERY = Surgery(kind="progressive")
 
@@ -173,7 +175,7 @@ def test_starts_from_the_encoder_of_an_intermediate_run(
     started = tune(data, recipe(), start=tmp_path / "model.safetensors")
     _, plain, after = initial
     words = "encoder.embeddings.word_embeddings.weight"
-    used = data.train.vocabulary()
+    used = data.units["train"].tokens.vocabulary()
     assert torch.equal(after[words], weights[words][used])
     for name, weight in weights.items():
         if name.startswith("encoder.") and name != words:
@@ -236,7 +238,7 @@ def test_a_run_of_a_size_trains_on_its_nested_subset(
     rows = nested_subset(12, 7, 1)
     assert trained.n_train == 7
     assert trained.fitted.steps == 6
-    assert trained.fitted.tokens == 3 * int(data.train.lengths[torch.from_numpy(rows)].sum())
+    assert trained.fitted.tokens == 3 * int(data.units["train"].sizes()[torch.from_numpy(rows)].sum())
 
 
 def test_predictions_come_with_their_ids_and_labels(task_data: Callable, recipe: Callable, tune: Callable) -> None:
@@ -255,11 +257,14 @@ def test_regression_does_not_depend_on_the_scale_of_scores(
     """Predictions follow an affine change of the labels."""
     data = task_data("pair_regression")
 
+    def with_targets(units: UnitExamples, change: Callable[[Any], Any]) -> UnitExamples:
+        return replace(units, targets=Targets(change(units.targets.values)))
+
     def with_labels(change: Callable[[Any], Any]) -> TaskData:
         return replace(
             data,
             splits={name: replace(split, labels=change(split.labels)) for name, split in data.splits.items()},
-            train=replace(data.train, targets=change(data.train.targets)),
+            units={**data.units, "train": with_targets(data.units["train"], change)},
         )
 
     plain = tune(data, recipe()).splits["test"].outputs
@@ -273,7 +278,8 @@ def test_truncated_training_texts_are_reported(
     pretrained: Pretrained, splits: Callable, task_data: Callable, recipe: Callable, tune: Callable
 ) -> None:
     whole = task_data()
-    short = TaskData.of(whole.task.model_copy(update={"max_length": 5}), 3, splits(), pretrained)
+    task = whole.task.model_copy(update={"max_length": 5})
+    short = TaskData.of(task, whole.names, splits(), pretrained, whole.layout)
     expected = sum(len(text.split()) > 3 for text in whole.splits["train"].texts)
     assert expected > 0
     assert tune(short, recipe()).truncated == expected

@@ -11,14 +11,14 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from transfer_atlas.models.classifier import Classifier
 from transfer_atlas.models.dropout import StreamDropout, give_stream
-from transfer_atlas.models.encoder import Pretrained, transformer_layers
+from transfer_atlas.models.encoder import Pretrained, depths, frozen_parts, transformer_layers
 from transfer_atlas.models.encoding import encoding_of
-from transfer_atlas.models.heads import LinearHead
+from transfer_atlas.models.heads.linear import LinearHead
+from transfer_atlas.models.network import Network
 from transfer_atlas.settings import Engine, Surgery
-from transfer_atlas.training import finetuning
-from transfer_atlas.training.finetuning import Starts
+from transfer_atlas.training import starts as starting
+from transfer_atlas.training.starts import TransformerStarts
 from transfer_atlas.training.token_examples import TokenisedExamples
 
 CPU = torch.device("cpu")
@@ -74,12 +74,14 @@ def test_nothing_is_dropped_below_the_lowest_trained_layer(kind: str, load: Call
     pretrained = load(kind)
     encoder = pretrained.encoder
     head = LinearHead(32, 3, 0.5, torch.Generator().manual_seed(1))
-    model = Classifier(encoder, head, "mean", encoding_of(encoder, Engine()), frozen=1)
+    encoding = encoding_of(encoder, Engine())
+    model = Network(encoder, head, False, encoding, depths(encoder), frozen_parts(encoder, 1))
     give_stream(model, torch.Generator().manual_seed(2))
-    batch = task_data(encoder=pretrained).train.batch(torch.arange(12), CPU)
-    expected = model.eval().encoding(batch)
-
-    found = model.train().encoding(batch)
+    batch = task_data(encoder=pretrained).units["train"].tokens.batch(torch.arange(12), CPU)
+    model.eval()
+    expected = encoding(batch)
+    model.train()
+    found = encoding(batch)
 
     assert torch.equal(found[0], expected[0])
     assert torch.equal(found[1], expected[1])
@@ -133,14 +135,14 @@ def test_states_are_computed_once_for_each_start(
     data, chosen = task_data(), recipe(drop=0.2, frozen_layers=1)
     save_file(tune(data, recipe(), seed=5).weights, tmp_path / "model.safetensors")
     computed: list[TokenisedExamples] = []
-    with_states = finetuning.with_states
+    with_states = starting.with_states
 
     def spy(*arguments: Any) -> TokenisedExamples:
         computed.append(arguments[2])
         return with_states(*arguments)
 
-    monkeypatch.setattr(finetuning, "with_states", spy)
-    starts = Starts(pretrained, data, Engine())
+    monkeypatch.setattr(starting, "with_states", spy)
+    starts = TransformerStarts(pretrained, data, Engine())
     together = [tune(data, chosen, starts=starts, seed=seed) for seed in (1, 2)]
     assert [len(examples) for examples in computed] == [12, 9, 7]
     together.append(tune(data, chosen, starts=starts, seed=2, size=5))

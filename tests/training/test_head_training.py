@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from transfer_atlas.models.heads import LinearHead
+from transfer_atlas.models.heads.linear import LinearHead
 from transfer_atlas.settings import Recipe
 from transfer_atlas.streams import stream_seed
 from transfer_atlas.tasks.subsets import nested_subset

@@ -8,13 +8,16 @@ import numpy as np
 import pytest
 import torch
 
+from transfer_atlas.layout import Layout
 from transfer_atlas.models.encoder import Pretrained
-from transfer_atlas.representations.extraction import pooled_states
+from transfer_atlas.models.encoding import encoding_of
+from transfer_atlas.representations.extraction import encoded, pooled_states
 from transfer_atlas.settings import Engine, Recipe, Task
 from transfer_atlas.tasks.examples import Examples
-from transfer_atlas.training.finetuning import TaskData
 from transfer_atlas.training.head_training import FeatureData
 from transfer_atlas.training.metrics import scores
+from transfer_atlas.training.task_data import TaskData
+from transfer_atlas.training.unit_examples import UnitExamples
 
 CLASSES, REGRESSION = "sequence_classification", "pair_regression"
 
@@ -42,7 +45,10 @@ def task_data(kind: str, pretrained: Pretrained) -> TaskData:
     draw, extra = (separable, {}) if kind == CLASSES else (graded, {"score_range": [0.0, 5.0]})
     task = Task.model_validate({"type": kind, "files": {"train": "train.csv"}, "max_length": 16, **extra})
     sizes = {"train": 96, "validation": 60, "test": 60}
-    return TaskData.of(task, 2, {split: draw(n, seed) for seed, (split, n) in enumerate(sizes.items())}, pretrained)
+    splits = {split: draw(n, seed) for seed, (split, n) in enumerate(sizes.items())}
+    return TaskData.of(
+        task, ["no", "yes"] if kind == CLASSES else None, splits, pretrained, Layout("tokens", False, None, None)
+    )
 
 
 def assert_learnt(kind: str, trained: object, data: TaskData) -> None:
@@ -72,14 +78,19 @@ def test_extraction(
 ) -> None:
     data = task_data(kind, pretrained)
     cpu = torch.device("cpu")
-    evaluation = {split: texts.with_ids(data.evaluation_vocabulary) for split, texts in data.evaluation.items()}
-    tokenised = {"train": data.train, **evaluation}
+    encode = encoding_of(pretrained.encoder.eval(), Engine())
+
+    def pooled(examples: UnitExamples) -> np.ndarray:
+        rows, states = zip(*encoded(encode, examples, cpu, "float32", 1e9), strict=True)
+        found = torch.cat([pooled_states(part, "mean", 1) for part in states], dim=1).transpose(0, 1)
+        return found[torch.argsort(torch.cat(rows))].numpy()
+
     features = FeatureData(
         data.task,
-        data.classes,
+        len(data.names or []),
         data.splits,
-        {s: pooled_states(pretrained.encoder, t, "mean", cpu, "float32", Engine(), 1e9) for s, t in tokenised.items()},
-        {split: texts.lengths.numpy() for split, texts in tokenised.items()},
+        {split: pooled(examples) for split, examples in data.units.items()},
+        {split: examples.sizes().numpy() for split, examples in data.units.items()},
         truncated=0,
     )
     settings = {"method": "extract", "head": head, "layer": "last" if head == "scalar_mix_mlp" else 0, "hidden": 32}

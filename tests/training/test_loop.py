@@ -10,19 +10,24 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.optim.lr_scheduler import LambdaLR
 from transformers import AutoModel, get_constant_schedule_with_warmup, get_linear_schedule_with_warmup
 
-from transfer_atlas.models.classifier import Classifier
-from transfer_atlas.models.encoder import Pretrained
+from transfer_atlas.layout import Layout
+from transfer_atlas.models.encoder import Pretrained, depths
 from transfer_atlas.models.encoding import encoding_of
-from transfer_atlas.models.heads import LinearHead
+from transfer_atlas.models.heads.linear import LinearHead
+from transfer_atlas.models.heads.pooled import PooledHead
+from transfer_atlas.models.network import Network
+from transfer_atlas.models.trainable import Trainable
 from transfer_atlas.settings import Engine, Recipe
 from transfer_atlas.streams import stream_seed
+from transfer_atlas.tasks.examples import Examples
 from transfer_atlas.tasks.subsets import nested_subset
-from transfer_atlas.training import loop
-from transfer_atlas.training.finetuning import TaskData
 from transfer_atlas.training.loop import fit, predict
-from transfer_atlas.training.token_examples import TokenisedExamples, tokenise
+from transfer_atlas.training.optimiser import clip, new_optimiser
+from transfer_atlas.training.task_data import TaskData
+from transfer_atlas.training.unit_examples import UnitExamples, tokenised_units
 
 CPU = torch.device("cpu")
 SEED = 4
@@ -45,7 +50,7 @@ def plain_loop(
     model.pooler = None
     regression = data.task.type == "pair_regression"
     init = torch.Generator().manual_seed(stream_seed(SEED, "init"))
-    head = LinearHead(32, 1 if regression else data.classes, 0.0, init).output
+    head = LinearHead(32, data.outputs, 0.0, init).output
     rows = nested_subset(len(data.splits["train"]), "all", SEED)
     train = data.splits["train"].take(rows)
     targets = torch.from_numpy(train.labels)
@@ -54,15 +59,17 @@ def plain_loop(
         mean, deviation = float(targets.mean()), float(targets.std(correction=0))
         targets = ((targets - mean) / deviation).float()
 
-    everything = [*model.parameters(), *head.parameters()]
-    head_rate = recipe.head_learning_rate or recipe.learning_rate
+    # From the head down to the embeddings.
+    parts: list[nn.Module] = [head, *reversed(model.encoder.layer), model.embeddings]
+    everything = [p for part in parts for p in part.parameters()]
+    rates = [recipe.learning_rate * recipe.layer_decay**below for below in range(len(parts) - 1)]
     groups = [
         {
             "params": [p for p in part.parameters() if (p.ndim > 1) == decays],
             "lr": rate,
             "weight_decay": recipe.weight_decay if decays else 0.0,
         }
-        for part, rate in ((model, recipe.learning_rate), (head, head_rate))
+        for part, rate in zip(parts, [recipe.head_learning_rate or recipe.learning_rate, *rates], strict=True)
         for decays in (True, False)
     ]
     optimiser = torch.optim.AdamW(groups, eps=recipe.adam_epsilon, foreach=False)
@@ -73,8 +80,11 @@ def plain_loop(
     warmup = int(recipe.warmup * total)
     if recipe.schedule == "linear":
         scheduler = get_linear_schedule_with_warmup(optimiser, warmup, total)
-    else:
+    elif recipe.schedule == "constant":
         scheduler = get_constant_schedule_with_warmup(optimiser, warmup)
+    else:
+        slope = [*np.linspace(0, 1, warmup, endpoint=False), *np.linspace(1, 0, total - warmup, endpoint=False), 0.0]
+        scheduler = LambdaLR(optimiser, lambda step: float(1 + 31 * slope[step]) / 32)
 
     def inputs(texts: list[str], pairs: list[str] | None) -> Any:
         return pretrained.tokenizer(
@@ -83,7 +93,9 @@ def plain_loop(
 
     losses = []
     order = torch.Generator().manual_seed(stream_seed(SEED, "order"))
-    for _ in range(epochs):
+    for epoch in range(epochs):
+        trained = len(parts) if recipe.unfreeze_epochs is None else 1 + epoch // recipe.unfreeze_epochs
+        frozen = [p for part in parts[trained:] for p in part.parameters()]
         for batch in torch.randperm(len(train), generator=order).split(recipe.batch_size):
             part = train.take(batch.numpy())
             scores = padded_scores(model, head, pretrained, inputs(part.texts, part.pairs), recipe.pooling)
@@ -94,6 +106,8 @@ def plain_loop(
             for parameter in everything:
                 parameter.grad = None
             loss.backward()
+            for parameter in frozen:
+                parameter.grad = None
             if recipe.clip is not None:
                 norm = sum(float(p.grad.double().square().sum()) for p in everything if p.grad is not None) ** 0.5
                 for parameter in everything:
@@ -118,6 +132,15 @@ VARIANTS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "decayed": ("bert", "sequence_classification", {"weight_decay": 20.0}),
     "faster head": ("bert", "sequence_classification", {"head_learning_rate": 1e-2, "weight_decay": 5.0}),
     "constant rate": ("bert", "sequence_classification", {"schedule": "constant", "warmup": 0.4}),
+    "slower layers": ("bert", "sequence_classification", {"layer_decay": 0.5, "weight_decay": 20.0, "clip": 0.5}),
+    "slanted triangle": ("bert", "sequence_classification", {"schedule": "slanted_triangular", "warmup": 0.3}),
+    "unfreezing": ("bert", "sequence_classification", {"unfreeze_epochs": 1, "epochs": 6, "weight_decay": 20.0}),
+    "slow unfreezing": ("roberta", "pair_regression", {"unfreeze_epochs": 2, "epochs": 5, "weight_decay": 20.0}),
+    "as Howard and Ruder": (
+        "bert",
+        "sequence_classification",
+        {"schedule": "slanted_triangular", "unfreeze_epochs": 1, "epochs": 6, "layer_decay": 0.4, "clip": 0.05},
+    ),
     "first token": ("bert", "sequence_classification", {"pooling": "first"}),
     "more epochs": ("bert", "sequence_classification", {"min_steps": 11}),
     "pairs": ("bert", "pair_classification", {}),
@@ -163,14 +186,14 @@ def test_equals_a_plain_padded_loop(
 def training_batches(monkeypatch: pytest.MonkeyPatch) -> list[list[int]]:
     """Fills with the rows of each batch that is trained on."""
     seen: list[list[int]] = []
-    batch = TokenisedExamples.batch
+    batch = UnitExamples.batch
 
-    def spy(self: TokenisedExamples, rows: Tensor, device: torch.device) -> Any:
+    def spy(self: UnitExamples, rows: Tensor, device: torch.device) -> Any:
         if torch.is_grad_enabled():
             seen.append(rows.tolist())
         return batch(self, rows, device)
 
-    monkeypatch.setattr(TokenisedExamples, "batch", spy)
+    monkeypatch.setattr(UnitExamples, "batch", spy)
     return seen
 
 
@@ -223,8 +246,18 @@ class FeatureExamples:
     def sizes(self) -> Tensor:
         return self.lengths
 
+    def units(self, rows: Tensor) -> Tensor:
+        return torch.ones_like(rows)
+
     def batch(self, rows: Tensor, device: torch.device) -> Tensor:
         return self.states[rows].to(device)
+
+    def targets_of(self, rows: Tensor, device: torch.device) -> Tensor:
+        return self.targets[rows].to(device)
+
+
+class Scorer(LinearHead, Trainable):
+    """A head without an encoder below."""
 
 
 def features(n: int = 12, seed: int = 0) -> FeatureExamples:
@@ -236,8 +269,80 @@ def features(n: int = 12, seed: int = 0) -> FeatureExamples:
     )
 
 
-def head(dropout: float = 0.0) -> LinearHead:
-    return LinearHead(8, 3, dropout, torch.Generator().manual_seed(1))
+def head(dropout: float = 0.0) -> Scorer:
+    return Scorer(8, 3, dropout, torch.Generator().manual_seed(1))
+
+
+@dataclass(frozen=True)
+class WordExamples:
+    """Sentences of words: states [N words, H] and targets [N words], sentence after sentence; lengths [N]."""
+
+    states: Tensor
+    targets: Tensor
+    lengths: Tensor
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def sizes(self) -> Tensor:
+        return self.lengths
+
+    def units(self, rows: Tensor) -> Tensor:
+        return self.lengths[rows]
+
+    def _words(self, rows: Tensor) -> list[int]:
+        starts = (torch.cumsum(self.lengths, 0) - self.lengths).tolist()
+        return [word for row in rows.tolist() for word in range(starts[row], starts[row] + int(self.lengths[row]))]
+
+    def batch(self, rows: Tensor, device: torch.device) -> Tensor:
+        return self.states[self._words(rows)].to(device)
+
+    def targets_of(self, rows: Tensor, device: torch.device) -> Tensor:
+        return self.targets[self._words(rows)].to(device)
+
+
+def words(n: int, seed: int = 0) -> WordExamples:
+    random = torch.Generator().manual_seed(seed)
+    lengths = torch.randint(1, 7, (n,), generator=random)
+    states = torch.randn(int(lengths.sum()), 8, generator=random)
+    return WordExamples(states, states[:, :3].argmax(1), lengths)
+
+
+class Tagger(Scorer):
+    """Its prediction for a word is the class's number."""
+
+    def decode(self, outputs: Tensor, batch: Tensor) -> Tensor:
+        assert outputs.shape == (len(batch), 3)
+        return outputs.argmax(1, keepdim=True).float()
+
+
+def test_words_are_trained_and_predicted_in_their_order(recipe: Callable, watch: Callable) -> None:
+    """More than one batch of evaluation; sentences of different lengths; each word has a label of its own."""
+    model = Tagger(8, 3, 0.0, torch.Generator().manual_seed(1))
+    examples, seen = words(150), watch()
+    chosen = recipe(learning_rate=0.05, epochs=20, batch_size=16)
+    fit(model, examples, chosen, 1, device=CPU, precision="float32", observer=seen)
+    assert seen.losses[-1] < 0.4 < seen.losses[0]
+    found = predict(model, examples, CPU, "float32")
+    assert found.shape == (len(examples.states), 1)
+    with torch.no_grad():
+        assert np.array_equal(found[:, 0], model(examples.states).argmax(1).numpy())
+    assert float((torch.from_numpy(found[:, 0]) == examples.targets).float().mean()) > 0.95
+
+
+def test_the_model_has_its_own_loss(recipe: Callable, watch: Callable) -> None:
+    """It sees outputs, targets and the batch that they are of."""
+
+    class Shifted(Scorer):
+        def loss(self, outputs: Tensor, targets: Tensor, batch: Tensor) -> Tensor:
+            assert len(outputs) == len(targets) == len(batch)
+            return super().loss(outputs, targets, batch) + 5.0
+
+    plain, shifted = watch(), watch()
+    fit(head(), features(), recipe(), 1, device=CPU, precision="float32", observer=plain)
+    model = Shifted(8, 3, 0.0, torch.Generator().manual_seed(1))
+    fit(model, features(), recipe(), 1, device=CPU, precision="float32", observer=shifted)
+    assert shifted.losses == pytest.approx([loss + 5.0 for loss in plain.losses])
 
 
 def test_the_first_of_the_best_epochs_is_chosen(recipe: Callable, watch: Callable) -> None:
@@ -337,7 +442,7 @@ def test_clipping_inside_the_optimiser_is_clipping_before_it(share: float, recip
     """Several updates of growing gradients with a large epsilon: a single update of Adam hides their scale."""
     chosen = recipe(learning_rate=0.1, adam_epsilon=0.1, weight_decay=0.1)
     ours, theirs = head(), head()
-    optimisers = [loop._optimiser(model, chosen) for model in (ours, theirs)]
+    optimisers = [new_optimiser(model, chosen) for model in (ours, theirs)]
     random = torch.Generator().manual_seed(3)
     start = ours.output.weight.detach().clone()
     for step in range(1, 6):
@@ -346,7 +451,7 @@ def test_clipping_inside_the_optimiser_is_clipping_before_it(share: float, recip
         for model in (ours, theirs):
             for parameter, gradient in zip(model.parameters(), drawn, strict=True):
                 parameter.grad = gradient.clone()
-        loop._clip(optimisers[0], list(ours.parameters()), largest)
+        clip(optimisers[0], largest)
         nn.utils.clip_grad_norm_(theirs.parameters(), largest)
         for optimiser in optimisers:
             optimiser.step()
@@ -366,9 +471,12 @@ def test_predictions_keep_the_examples_order(
     texts = sentences(70, longest=9, shortest=9 if arrangement == "equal" else 1)
     if arrangement == "longest first":
         texts.sort(key=len, reverse=True)
-    scorer = LinearHead(32, 3, 0.5, torch.Generator().manual_seed(1))
-    model = Classifier(pretrained.encoder, scorer, "mean", encoding_of(pretrained.encoder, Engine()))
-    examples = tokenise(pretrained.tokenizer, texts, None, np.zeros(70, dtype=np.int64), 16, 0)
+    init = torch.Generator().manual_seed(1)
+    settings = {"layers": 1, "hidden": None, "dropout": 0.5, "pooling": "mean", "sequences": 1, "spans": 0}
+    scorer, encoder = PooledHead(32, 3, generator=init, **settings), pretrained.encoder
+    model = Network(encoder, scorer, False, encoding_of(encoder, Engine()), depths(encoder))
+    split = Examples([str(row) for row in range(70)], texts, None, np.zeros(70, dtype=np.int64))
+    examples = tokenised_units(pretrained.tokenizer, split, Layout("tokens", False, None, None), 16, 0)
 
     found = predict(model.train(), examples, CPU, "float32")
 

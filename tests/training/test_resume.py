@@ -17,6 +17,15 @@ RECIPES: dict[str, dict[str, Any]] = {
     "dropout": {"drop": 0.2},
     "dropout, decay and the best epoch": {"drop": 0.2, "select": "best", "weight_decay": 5.0, "learning_rate": 3e-3},
     "bfloat16": {"drop": 0.2, "precision": "bfloat16"},
+    "unfreezing, layer decay and a slanted triangle": {
+        "drop": 0.2,
+        "epochs": 5,
+        "unfreeze_epochs": 1,
+        "layer_decay": 0.5,
+        "schedule": "slanted_triangular",
+        "weight_decay": 5.0,
+        "select": "best",
+    },
     "frozen layers": {"drop": 0.2, "frozen_layers": 1, "weight_decay": 5.0},
 }
 HEADS: dict[str, dict[str, Any]] = {

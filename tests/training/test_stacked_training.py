@@ -13,7 +13,8 @@ import torch
 from torch import nn
 
 from transfer_atlas.models.dropout import keep_mask
-from transfer_atlas.models.heads import LinearHead, ScalarMixMLP
+from transfer_atlas.models.heads.linear import LinearHead
+from transfer_atlas.models.heads.scalar_mix import ScalarMixMLP
 from transfer_atlas.settings import Recipe
 from transfer_atlas.streams import stream_seed
 from transfer_atlas.tasks.subsets import nested_subset
@@ -40,6 +41,7 @@ def varied(recipe: Callable[..., Recipe], data: list[FeatureData], base: dict[st
         {"clip": 0.01},
         {"warmup": 0.5, "schedule": "constant"},
         {"adam_epsilon": 1e-3},
+        {"warmup": 0.3, "schedule": "slanted_triangular"},
     ]
     changes += [] if base.get("head") else [{"layer": 0}, {"layer": "last", "head_dropout": 0.3}]
     runs = [HeadRun(data[0], recipe(**{**base, **change}), "all", 1) for change in changes]

@@ -6,12 +6,14 @@ Pure functions on settings; the Snakefile, the steps and `status` all ask here, 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from transfer_atlas import candidates
 from transfer_atlas.identity import code_digest, digest_of
-from transfer_atlas.settings import Intermediate, Recipe, Settings, Surgery, Task
+from transfer_atlas.layout import Layout, layout_of
+from transfer_atlas.settings import PAIR_TYPES, Intermediate, Recipe, Settings, Surgery, Task
 
 NONE = "none"
 NO_SURGERY = Surgery(kind="none")
@@ -34,7 +36,9 @@ class Run:
 class Cell:
     """All runs that differ only in seed and surgery depth.
 
-    `target` is set for intermediate training only: the task whose evaluation texts are left out.
+    `target` is set for intermediate training only: the task whose evaluation texts are left out. `candidate` is set
+    where one of the recipe's candidates is trained (`candidates.py`): a trial, or runs whose search has ended. `kept`
+    are the seeds whose trained weights another step needs.
     """
 
     model: str
@@ -45,19 +49,23 @@ class Cell:
     size: int | Literal["all"]
     runs: tuple[Run, ...] = ()
     target: str | None = None
+    candidate: int | None = None
+    kept: tuple[int, ...] = ()
 
     @property
     def name(self) -> str:
         """What tells the cell from others."""
-        return f"{self.model}/{self.intermediate}/{self.task}/{self.recipe}/{self.surgery}/n{self.size}"
+        # No recipe of a configuration can be called so.
+        recipe = self.recipe if self.candidate is None else f"{self.recipe}~{self.candidate}"
+        return f"{self.model}/{self.intermediate}/{self.task}/{recipe}/{self.surgery}/n{self.size}"
 
 
 @dataclass(frozen=True)
 class Bundle:
     """Cells that one job does and one table holds.
 
-    A fine-tuned cell is a bundle of its own. All feature-extraction cells that read the same representations (same
-    model, intermediate task, task and pooling) are one: starting a process takes longer than training their heads.
+    A cell is a bundle of its own, but all feature-extraction cells whose heads read the same pooled representations
+    (same model, intermediate task, task and layout) are one: starting a process takes longer than training such heads.
     """
 
     name: str
@@ -71,23 +79,41 @@ class Bundle:
 
 @dataclass(frozen=True, order=True)
 class State:
-    """A model state that representations are taken of: pretrained, or after an intermediate task."""
+    """A model state that representations are taken of: pretrained, after an intermediate task, or after fine-tuning.
+
+    `recipe` and `size` are set for a state after fine-tuning on the task itself.
+    """
 
     model: str
     intermediate: str
     task: str
     seed: int | None
+    recipe: str | None = None
+    size: int | Literal["all"] | None = None
 
     @property
     def name(self) -> str:
-        """`pretrained`, or intermediate task and seed."""
+        """`pretrained`, intermediate task and seed, or recipe, size and seed."""
+        if self.recipe is not None:
+            return f"{self.recipe}~n{self.size}~seed{self.seed}"
         return "pretrained" if self.intermediate == NONE else f"{self.intermediate}.seed{self.seed}"
+
+    @property
+    def is_pretrained(self) -> bool:
+        """Whether nothing was trained yet."""
+        return self.intermediate == NONE and self.recipe is None
 
     @staticmethod
     def parse(model: str, name: str, task: str) -> State:
         """The state that is called `name` for this model and task."""
         if name == "pretrained":
             return State(model, NONE, task, None)
+        if "~" in name:
+            recipe, size, seed = name.split("~")
+            examples = size.removeprefix("n")
+            return State(
+                model, NONE, task, int(seed.removeprefix("seed")), recipe, "all" if examples == "all" else int(examples)
+            )
         intermediate, seed = name.rsplit(".seed", 1)
         return State(model, intermediate, task, int(seed))
 
@@ -114,6 +140,31 @@ def surgery_of(settings: Settings, name: str) -> Surgery:
     return NO_SURGERY if name == NONE else settings.surgeries[name]
 
 
+def recipe_of(settings: Settings, cell: Cell) -> Recipe:
+    """The recipe that a cell is trained with: its candidate's where it is one's."""
+    recipe = settings.recipes[cell.recipe]
+    return recipe if cell.candidate is None else candidates.candidate_of(recipe, cell.candidate)
+
+
+def searches(settings: Settings, cell: Cell) -> bool:
+    """Whether the cell's hyper-parameters are still to be chosen."""
+    return cell.candidate is None and bool(settings.recipes[cell.recipe].search)
+
+
+def trials_of(settings: Settings, cell: Cell) -> list[Cell]:
+    """The trials by which a cell's hyper-parameters are chosen, one cell for each candidate; none without a search."""
+    if not searches(settings, cell):
+        return []
+    recipe = settings.recipes[cell.recipe]
+    runs = tuple(Run(None, seed) for seed in recipe.search_seeds)
+    return [replace(cell, candidate=candidate, runs=runs) for candidate in candidates.tried(recipe)]
+
+
+def number_of_trials(settings: Settings, cell: Cell) -> int:
+    """How many trainings choosing a cell's hyper-parameters takes."""
+    return candidates.budget(settings.recipes[cell.recipe]) if searches(settings, cell) else 0
+
+
 def expand(settings: Settings) -> Plan:
     """Every combination that the experiments list, each cell once with the runs of all that select it.
 
@@ -138,19 +189,79 @@ def expand(settings: Settings) -> Plan:
                                 cell = Cell(model, intermediate, task, recipe, surgery, size)
                                 wanted = {Run(depth, seed) for depth in depths for seed in experiment.seeds}
                                 runs.setdefault(cell, set()).update(wanted)
+    kept: dict[Cell, set[int]] = {}
+    for state in diagnosed_states(settings):
+        cell = cell_of_finetuned(state)
+        assert state.seed is not None
+        runs.setdefault(cell, set()).add(Run(None, state.seed))
+        kept.setdefault(cell, set()).add(state.seed)
     cells = {}
     for cell in sorted(runs, key=lambda cell: cell.name):
         ordered = tuple(sorted(runs[cell], key=lambda run: (-1 if run.depth is None else run.depth, run.seed)))
-        cells[cell.name] = Cell(cell.model, cell.intermediate, cell.task, cell.recipe, cell.surgery, cell.size, ordered)
+        cells[cell.name] = replace(cell, runs=ordered, kept=tuple(sorted(kept.get(cell, ()))))
     return Plan(cells)
+
+
+def diagnosed_states(settings: Settings) -> list[State]:
+    """The fine-tuned states whose layers are diagnosed, each once, in a fixed order."""
+    states = {
+        State(model, NONE, task, seed, recipe, size): None
+        for diagnostic in settings.diagnostics
+        for model in diagnostic.models
+        for task in diagnostic.tasks
+        for recipe in diagnostic.recipes
+        for size in diagnostic.sizes
+        for seed in diagnostic.seeds
+    }
+    return list(states)
+
+
+def measures_of(settings: Settings, state: State) -> list[str]:
+    """What is measured of the layers of a diagnosed state."""
+    asked = {
+        measure
+        for diagnostic in settings.diagnostics
+        if state.model in diagnostic.models
+        and state.task in diagnostic.tasks
+        and state.recipe in diagnostic.recipes
+        and state.size in diagnostic.sizes
+        and state.seed in diagnostic.seeds
+        for measure in diagnostic.measures
+    }
+    return sorted(asked)
+
+
+def probed_layout(settings: Settings, state: State) -> Layout:
+    """Layers are probed on the mean of a text's tokens, pairs encoded as one (Peters et al. 2019, section 5).
+
+    ELMo encodes them separately.
+    """
+    separate = settings.models[state.model].kind == "elmo" and settings.tasks[state.task].type in PAIR_TYPES
+    return Layout("tokens", separate, None, "mean")
+
+
+def keeps_weights(cell: Cell, run: Run) -> bool:
+    """Whether another step needs the weights of a run."""
+    return cell.target is not None or run.seed in cell.kept
+
+
+def cell_of_finetuned(state: State) -> Cell:
+    """The cell whose training made a state; without its runs."""
+    assert state.recipe is not None and state.size is not None, f"{state} is no state after fine-tuning"
+    return Cell(state.model, NONE, state.task, state.recipe, NONE, state.size)
 
 
 def bundle_name(settings: Settings, cell: Cell) -> str:
     """Place of the cell's table below `results/cells`, without ending."""
-    recipe = settings.recipes[cell.recipe]
-    if recipe.method == "finetune":
-        return cell.name
-    return f"{cell.model}/{cell.intermediate}/{cell.task}/extract.{recipe.pooling}"
+    laid_out = layout(settings, cell)
+    if settings.recipes[cell.recipe].method == "finetune" or laid_out.pooled is None:
+        return replace(cell, candidate=None).name
+    return f"{cell.model}/{cell.intermediate}/{cell.task}/extract.{laid_out.name}"
+
+
+def layout(settings: Settings, cell: Cell) -> Layout:
+    """What the heads of a cell read of its model."""
+    return layout_of(settings.tasks[cell.task], settings.models[cell.model], settings.recipes[cell.recipe])
 
 
 def bundles(settings: Settings, selected: Plan) -> dict[str, Bundle]:
@@ -173,14 +284,17 @@ def intermediate_cell(settings: Settings, model: str, intermediate: str, target:
 
 
 def bundle_before(settings: Settings, state: State) -> Bundle:
-    """The job of the intermediate training that makes a state."""
+    """The job of the one training that makes a state."""
     cell = cell_before(settings, state)
-    return Bundle(f"{cell.name}.for.{cell.target}.seed{state.seed}", (cell,))
+    whose = "" if cell.target is None else f".for.{cell.target}"
+    return Bundle(f"{cell.name}{whose}.seed{state.seed}", (cell,))
 
 
 def cell_before(settings: Settings, state: State) -> Cell:
-    """The intermediate training that makes a state."""
+    """The training, of one run, that makes a state."""
     assert state.seed is not None, f"{state} is the pretrained state"
+    if state.recipe is not None:
+        return replace(cell_of_finetuned(state), runs=(Run(None, state.seed),), kept=(state.seed,))
     return intermediate_cell(settings, state.model, state.intermediate, state.task, state.seed)
 
 
@@ -194,10 +308,14 @@ def state_of(settings: Settings, cell: Cell, seed: int) -> State:
 
 
 def states_of(settings: Settings, *cells: Cell) -> list[State]:
-    """The distinct states that the cells' runs start from."""
-    return sorted(
-        {state_of(settings, cell, run.seed) for cell in cells for run in cell.runs}, key=lambda state: state.name
-    )
+    """The distinct states that the cells' runs and their trials start from."""
+    found: set[State] = set()
+    for cell in cells:
+        seeds = {run.seed for run in cell.runs}
+        if searches(settings, cell):
+            seeds.update(settings.recipes[cell.recipe].search_seeds)
+        found.update(state_of(settings, cell, seed) for seed in seeds)
+    return sorted(found, key=lambda state: state.name)
 
 
 def title_of(cell: Cell, run: Run) -> str:
@@ -229,29 +347,42 @@ def table_file(name: str) -> Path:
     return RESULTS / "cells" / f"{name}.parquet"
 
 
+def search_file(name: str) -> Path:
+    """How the hyper-parameters of a bundle's cells were chosen."""
+    return RESULTS / "cells" / f"{name}.search.parquet"
+
+
 def predictions_file(name: str) -> Path:
     """The predictions of a bundle's runs."""
     return RESULTS / "cells" / f"{name}.predictions.parquet"
 
 
-def intermediate_folder(state: State) -> Path:
-    """Where the weights after an intermediate task lie."""
+def weights_folder(state: State) -> Path:
+    """Where the weights after an intermediate task, or after fine-tuning, lie."""
+    if state.recipe is not None:
+        return RESULTS / "finetuned" / state.model / state.task / state.recipe / f"n{state.size}" / f"seed{state.seed}"
     return RESULTS / "intermediate" / state.model / state.intermediate / state.task / f"seed{state.seed}"
 
 
 def weights_file(state: State) -> Path:
-    """The encoder's and head's weights after an intermediate task."""
-    return intermediate_folder(state) / "model.safetensors"
+    """The encoder's and head's weights after an intermediate task, or after fine-tuning."""
+    return weights_folder(state) / "model.safetensors"
 
 
 def training_file(state: State) -> Path:
     """Where an intermediate training says how it went."""
-    return intermediate_folder(state) / "run.json"
+    return weights_folder(state) / "run.json"
 
 
-def representation_folder(state: State, pooling: str) -> Path:
+def representation_folder(state: State, layout_name: str) -> Path:
     """Where the representations of a state on its task lie."""
-    return RESULTS / "representations" / state.model / state.name / state.task / pooling
+    return RESULTS / "representations" / state.model / state.name / state.task / layout_name
+
+
+def probes_file(state: State) -> Path:
+    """What probes found in the layers of a state after fine-tuning."""
+    place = RESULTS / "probes" / state.model / state.task / str(state.recipe)
+    return place / f"n{state.size}.seed{state.seed}.csv"
 
 
 def model_folder(settings: Settings, model: str) -> Path:
@@ -264,7 +395,7 @@ def model_folder(settings: Settings, model: str) -> Path:
 
 # Of a task's settings: what preparation reads, and what training reads. The rest is for show.
 _PREPARED = set(["type", "artifact", "files", "format", "quoting", "header", "columns", "extra_columns", "encoding"])
-_PREPARED |= set(["fields", "where", "labels", "score_range", "carve", "limit", "bad_rows"])
+_PREPARED |= set(["fields", "where", "labels", "tags", "score_range", "carve", "limit", "bad_rows"])
 
 
 def preparation_settings(task: Task) -> dict[str, Any]:
@@ -274,17 +405,31 @@ def preparation_settings(task: Task) -> dict[str, Any]:
 
 def model_settings(settings: Settings, model: str) -> dict[str, Any]:
     """The settings that the loaded encoder depends on."""
-    return settings.models[model].model_dump(mode="json", include={"artifact", "folder", "layers"})
+    return settings.models[model].model_dump(mode="json", include={"artifact", "folder", "kind", "layers"})
 
 
-def _shown_apart(entry: Recipe | Surgery | Intermediate) -> dict[str, Any]:
+def _shown_apart(entry: Surgery | Intermediate) -> dict[str, Any]:
     """All settings of an entry but the label, which only tables and figures show."""
     return entry.model_dump(mode="json", exclude={"label"})
 
 
+def _recipe_settings(recipe: Recipe) -> dict[str, Any]:
+    """What a run is trained with, which does not say how that was chosen."""
+    return recipe.model_dump(mode="json", exclude={"label", "search", "trials", "search_seeds"})
+
+
+def _search_settings(task: Task, recipe: Recipe) -> dict[str, Any] | None:
+    """What the choice of hyper-parameters depends on beyond the trials themselves."""
+    if not recipe.search:
+        return None
+    chosen = recipe.model_dump(mode="json", include={"search", "trials", "search_seeds"})
+    return {**chosen, "metric": task.main_metric}
+
+
 def _task_settings(task: Task, recipe: Recipe) -> dict[str, Any]:
     selects = {"metric": task.main_metric} if recipe.select == "best" else {}
-    return {"type": task.type, "max_length": task.max_length, **selects}
+    tags = {"tags": task.tags} if task.type == "token_labelling" else {}
+    return {"type": task.type, "max_length": task.max_length, **tags, **selects}
 
 
 def _intermediate_settings(settings: Settings, name: str) -> dict[str, Any] | None:
@@ -294,7 +439,7 @@ def _intermediate_settings(settings: Settings, name: str) -> dict[str, Any] | No
     recipe = settings.recipes[entry.recipe]
     return {
         **_shown_apart(entry),
-        "recipe": _shown_apart(recipe),
+        "recipe": _recipe_settings(recipe),
         "task_settings": _task_settings(settings.tasks[entry.task], recipe),
     }
 
@@ -306,14 +451,16 @@ def _engine_settings(settings: Settings, method: str) -> dict[str, Any]:
 
 def cell_settings(settings: Settings, cell: Cell) -> dict[str, Any]:
     """Every setting that a cell's runs depend on."""
-    recipe = settings.recipes[cell.recipe]
+    recipe = recipe_of(settings, cell)
     return {
         "cell": cell.name,
         "target": cell.target,
         "runs": [[run.depth, run.seed] for run in cell.runs],
+        "kept": cell.kept,
         "model": model_settings(settings, cell.model),
         "task": _task_settings(settings.tasks[cell.task], recipe),
-        "recipe": _shown_apart(recipe),
+        "recipe": _recipe_settings(recipe),
+        "search": _search_settings(settings.tasks[cell.task], recipe),
         "surgery": _shown_apart(surgery_of(settings, cell.surgery)),
         "intermediate": _intermediate_settings(settings, cell.intermediate),
         "engine": _engine_settings(settings, recipe.method),
@@ -325,13 +472,15 @@ def bundle_settings(settings: Settings, bundle: Bundle) -> list[dict[str, Any]]:
     return [cell_settings(settings, cell) for cell in bundle.cells]
 
 
-def representation_settings(settings: Settings, state: State, pooling: str) -> dict[str, Any]:
+def representation_settings(settings: Settings, state: State, layout_name: str) -> dict[str, Any]:
     """Every setting that representations depend on."""
     return {
         "model": model_settings(settings, state.model),
         "max_length": settings.tasks[state.task].max_length,
-        "pooling": pooling,
+        "layout": layout_name,
         "intermediate": _intermediate_settings(settings, state.intermediate),
+        "recipe": None if state.recipe is None else _recipe_settings(settings.recipes[state.recipe]),
+        "size": state.size,
         "seed": state.seed,
         "engine": _engine_settings(settings, "extract"),
     }
@@ -342,7 +491,7 @@ def representation_settings(settings: Settings, state: State, pooling: str) -> d
 # The modules that compute a run's result, as opposed to those that store or tabulate it.
 CODE_OF_METHOD = {
     "finetune": ("training.finetuning",),
-    "extract": ("representations.features", "representations.extraction", "models.encoder"),
+    "extract": ("representations.features", "representations.extraction", "models.loading"),
 }
 
 
@@ -362,7 +511,7 @@ def run_identity(settings: Settings, cell: Cell, run: Run, sources: Sources) -> 
 
     A surgery that keeps every layer is no surgery: it has the identity of the plain run and is computed once.
     """
-    recipe = settings.recipes[cell.recipe]
+    recipe = recipe_of(settings, cell)
     surgery = surgery_of(settings, cell.surgery)
     operated = surgery.kind != "none" and run.depth != settings.models[cell.model].layers
     data: dict[str, Any] = {"task": sources.data(cell.task)}
@@ -371,7 +520,7 @@ def run_identity(settings: Settings, cell: Cell, run: Run, sources: Sources) -> 
     return {
         "settings": {
             "task": _task_settings(settings.tasks[cell.task], recipe),
-            "recipe": _shown_apart(recipe),
+            "recipe": _recipe_settings(recipe),
             "surgery": {**_shown_apart(surgery), "keep": run.depth} if operated else None,
             "size": cell.size,
             "seed": run.seed,
@@ -387,7 +536,8 @@ def run_identity(settings: Settings, cell: Cell, run: Run, sources: Sources) -> 
 def _model_identity(settings: Settings, cell: Cell, run: Run, sources: Sources) -> dict[str, Any]:
     if cell.intermediate == NONE:
         entry = settings.models[cell.model]
-        return {"artifact": sources.artifact(entry.artifact), "folder": entry.folder, "layers": entry.layers}
+        kept = {"folder": entry.folder, "kind": entry.kind, "layers": entry.layers}
+        return {"artifact": sources.artifact(entry.artifact), **kept}
     seed = intermediate_seed(settings.intermediates[cell.intermediate], run.seed)
     before = intermediate_cell(settings, cell.model, cell.intermediate, cell.task, seed)
     return {"run": digest_of(run_identity(settings, before, before.runs[0], sources))}
@@ -400,16 +550,19 @@ def intermediate_states(settings: Settings, selected: Plan) -> list[State]:
 
 
 def states(settings: Settings, selected: Plan, model: str, task: str) -> list[State]:
-    """The states of a model on a task that the plan starts runs from."""
+    """The states of a model on a task that the plan starts runs from, or whose layers it diagnoses."""
     cells = [cell for cell in selected.cells.values() if (cell.model, cell.task) == (model, task)]
-    return list(dict.fromkeys(state for cell in cells for state in states_of(settings, cell)))
+    started = [state for cell in cells for state in states_of(settings, cell)]
+    diagnosed = [state for state in diagnosed_states(settings) if (state.model, state.task) == (model, task)]
+    return list(dict.fromkeys([*started, *diagnosed]))
 
 
 def all_runs(settings: Settings, selected: Plan) -> Iterator[tuple[Cell, Run]]:
-    """Every run of the plan, intermediate trainings first, in a fixed order."""
+    """Every run of the plan in a fixed order: intermediate trainings first, each cell's trials before its runs."""
     for state in intermediate_states(settings, selected):
         before = cell_before(settings, state)
         yield before, before.runs[0]
     for cell in selected.cells.values():
-        for run in cell.runs:
-            yield cell, run
+        for one in (*trials_of(settings, cell), cell):
+            for run in one.runs:
+                yield one, run

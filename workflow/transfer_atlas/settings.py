@@ -8,19 +8,55 @@ Nothing here reads data or imports torch: the Snakefile imports this module whil
 from __future__ import annotations
 
 from typing import Annotated, Any, Literal
+from urllib.parse import unquote, urlsplit
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, WithJsonSchema
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationInfo,
+    WithJsonSchema,
+    field_validator,
+)
 
-TaskType = Literal["sequence_classification", "pair_classification", "pair_regression"]
-MetricName = Literal["accuracy", "macro_f1", "matthews", "pearson", "spearman"]
+TaskType = Literal[
+    "sequence_classification",
+    "pair_classification",
+    "pair_regression",
+    "token_labelling",
+    "span_pair_classification",
+]
+MetricName = Literal[
+    "accuracy", "macro_f1", "matthews", "pearson", "spearman", "span_f1", "span_precision", "span_recall"
+]
+Head = Literal[
+    "linear", "scalar_mix_linear", "scalar_mix_mlp", "bcn", "esim", "bi_attention", "bilstm", "crf", "bilstm_crf"
+]
 Split = Literal["train", "validation", "test"]
 
 METRICS_BY_TYPE: dict[str, list[str]] = {
     "sequence_classification": ["accuracy", "macro_f1", "matthews"],
     "pair_classification": ["accuracy", "macro_f1", "matthews"],
     "pair_regression": ["pearson", "spearman"],
+    "token_labelling": ["accuracy", "macro_f1", "span_f1", "span_precision", "span_recall"],
+    "span_pair_classification": ["accuracy", "macro_f1", "matthews"],
 }
+SPAN_METRICS = ("span_f1", "span_precision", "span_recall")
 PAIR_TYPES = ("pair_classification", "pair_regression")
+# Their texts are given word by word.
+WORD_TYPES = ("token_labelling", "span_pair_classification")
+
+# Heads that read one pooled vector of a text, and train as stacks on stored representations.
+POOLED_HEADS = ("linear", "scalar_mix_mlp")
+HEADS_BY_TYPE: dict[str, tuple[str, ...]] = {
+    "sequence_classification": ("linear", "scalar_mix_linear", "scalar_mix_mlp", "bcn"),
+    "pair_classification": ("linear", "scalar_mix_linear", "scalar_mix_mlp", "bcn", "esim", "bi_attention"),
+    "pair_regression": ("linear", "scalar_mix_linear", "scalar_mix_mlp", "bcn", "esim", "bi_attention"),
+    "token_labelling": ("linear", "scalar_mix_linear", "bilstm", "crf", "bilstm_crf"),
+    "span_pair_classification": ("linear", "scalar_mix_linear"),
+}
 
 # A name becomes a folder and a Snakemake wildcard, so it holds nothing that either would trip over.
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
@@ -72,6 +108,32 @@ def _last_or_layer(value: Any) -> Any:
     raise ValueError("should be last, or the number of a layer (0 is the embeddings)")
 
 
+def file_name_in(url: str) -> str:
+    """The last part of an address's path, which names the file behind it; `download` where there is none."""
+    return unquote(urlsplit(url).path.rsplit("/", 1)[-1]) or "download"
+
+
+def _addresses(value: Any) -> Any:
+    urls = [value] if isinstance(value, str) else value
+    well_formed = isinstance(urls, list) and all(isinstance(u, str) and u.startswith(_SCHEMES) for u in urls)
+    if not urls or not well_formed:
+        raise ValueError(f"should be an address that begins with {' or '.join(_SCHEMES)}, or a list of such addresses")
+    names = [file_name_in(url) for url in urls]
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(
+                f"{names.count(name)} addresses end in {name}; put all but one into artifacts of their own"
+            )
+    return value
+
+
+_SCHEMES = ("http://", "https://")
+_ADDRESS_SCHEMA = {"type": "string", "pattern": "^https?://"}
+Addresses = Annotated[
+    str | list[str],
+    BeforeValidator(_addresses),
+    WithJsonSchema({"anyOf": [_ADDRESS_SCHEMA, {"type": "array", "items": _ADDRESS_SCHEMA, "minItems": 1}]}),
+]
 TrainSize = Annotated[
     Any, BeforeValidator(_positive_or_all), WithJsonSchema({"anyOf": [{"type": "integer"}, {"const": "all"}]})
 ]
@@ -133,14 +195,37 @@ class HubArtifact(Strict):
 
 
 class UrlArtifact(Strict):
-    """One file behind http(s); zip and tar archives are unpacked."""
+    """Files behind http(s), beside each other under the names that their addresses end in; zip and tar archives are
+    unpacked."""
 
     source: Literal["url"]
-    url: Annotated[str, StringConstraints(pattern=r"^https?://")]
+    url: Addresses
+    """The file's address, or a list of addresses that end in different names."""
     members: list[str] = ["*"]
-    """Glob patterns of the files to unpack from an archive."""
-    sha256: Sha256 | None = None
-    """Checksum of the downloaded file."""
+    """Glob patterns of the files to unpack from each archive."""
+    sha256: Sha256 | dict[str, Sha256] | None = None
+    """Checksum of the downloaded file; for a list of addresses, checksum by the name that an address ends in. Files
+    without one are recorded in `artifacts.lock` at first use."""
+
+    @property
+    def files(self) -> dict[str, str]:
+        """The addresses by the name of the file that each ends in."""
+        return {file_name_in(url): url for url in ([self.url] if isinstance(self.url, str) else self.url)}
+
+    @field_validator("sha256")
+    @classmethod
+    def _goes_with_url(cls, sha256: str | dict[str, str] | None, info: ValidationInfo) -> str | dict[str, str] | None:
+        url = info.data.get("url")
+        if sha256 is None or url is None or (isinstance(url, str) and isinstance(sha256, str)):
+            return sha256
+        if isinstance(url, str):
+            raise ValueError("should be one checksum where url is one address")
+        names = [file_name_in(address) for address in url]
+        if isinstance(sha256, str):
+            raise ValueError(f"should be a checksum for each file where url is a list ({', '.join(names)})")
+        for unknown in sorted(set(sha256) - set(names)):
+            raise ValueError(f"{unknown} is the end of no address in url; allowed are {', '.join(names)}")
+        return sha256
 
 
 class PathArtifact(Strict):
@@ -162,13 +247,20 @@ class Model(Strict):
     """A pretrained encoder."""
 
     artifact: Name
-    """The entry of `artifacts` that holds config, weights (safetensors) and tokenizer."""
+    """The entry of `artifacts` that holds config, weights (safetensors) and tokenizer, or ELMo's options and HDF5
+    weights."""
     folder: str = "."
     """Where in the artifact the model lies."""
+    kind: Literal["transformer", "elmo"] = "transformer"
+    """`elmo`: character convolutions and a bidirectional LSTM, from `*options.json` and `*weights.hdf5`."""
     layers: Annotated[int, Field(ge=1)]
-    """Number of transformer layers; checked against the model's own config when it is loaded."""
+    """Number of transformer layers (LSTM layers of ELMo); checked against the model's own config when it is loaded."""
     label: str = ""
     """Name shown in tables and figures; the entry's name when empty."""
+    paper_name: str | None = None
+    """What the papers call this model, or the one that it stands in for (`BERT-base`): how claims find it."""
+    stand_in: bool = True
+    """Whether it only stands in for the papers' model; tables then mark its numbers."""
     licence: str = ""
 
 
@@ -179,6 +271,13 @@ class Fields(Strict):
     text_pair: str | None = None
     """Second text; required by the pair types."""
     label: str = "label"
+    span: str | None = None
+    """For span_pair_classification: the marked words as `start end` (or a list of both), counted from 0, the end not
+    included. CoNLL-U needs none: every arc is an example, dependent first."""
+    span_pair: str | None = None
+    """The second marked span, if there is one."""
+    group: str | None = None
+    """A column that divides the rows (genre): scores are reported by group too."""
 
 
 class Carve(Strict):
@@ -207,14 +306,17 @@ class Task(Strict):
     """The entry of `artifacts` that holds the files; without one, files are relative to the working folder."""
     files: dict[Literal["train", "validation", "test"], str | list[str]]
     """Files of each split (`train` is required). Missing splits are carved from `train`."""
-    format: Literal["csv", "tsv", "jsonl", "parquet", "folders"] | None = None
-    """File format; by the file's ending when left out. `folders`: one sub-folder a class, one text a file."""
+    format: Literal["csv", "tsv", "jsonl", "parquet", "folders", "conll", "conllu"] | None = None
+    """File format; by the file's ending when left out. `folders`: one sub-folder a class, one text a file. `conll`: one
+    word a line, columns separated by white space, an empty line after each sentence. `conllu`: Universal Dependencies;
+    its columns are called id, form, lemma, upos, xpos, feats, head, deprel, deps and misc."""
     quoting: bool | None = None
     """Whether csv/tsv values may be quoted; by default yes for csv, no for tsv."""
     header: bool = True
     """Whether the first line of a csv/tsv names the columns."""
     columns: list[str] | None = None
-    """Column names of a csv/tsv without header. Further, unnamed columns are an error unless `extra_columns`."""
+    """Column names of a csv/tsv without header, or of conll. Further, unnamed columns are an error unless
+    `extra_columns`."""
     extra_columns: bool = False
     """Whether rows of a csv/tsv without header may have more columns than `columns` names (they are ignored)."""
     encoding: str = "utf-8"
@@ -223,6 +325,9 @@ class Task(Strict):
     """Keep only rows whose column equals this value."""
     labels: dict[str, str] | list[str] | None = None
     """Classes in order, as a list, or as `value in the file: name`. Without it: the values seen, sorted."""
+    tags: Literal["words", "bio", "bioes"] = "words"
+    """For token_labelling: `words`, each word has a label of its own (parts of speech); `bio`, `bioes`: labels mark
+    spans and are brought to this scheme, whichever of BIO, IOB1 and BIOES the file uses."""
     score_range: Annotated[list[float], Field(min_length=2, max_length=2)] | None = None
     """Smallest and largest score of a regression task. Required for regression."""
     carve: Carve = Carve()
@@ -232,16 +337,29 @@ class Task(Strict):
     max_length: Annotated[int, Field(ge=4, le=512)] = 128
     """Longest input in tokens, special tokens included; longer ones are truncated, counted and reported."""
     metric: MetricName | None = None
-    """Main metric; by default accuracy for classification and Pearson's r for regression."""
+    """Main metric; by default accuracy for classification, Pearson's r for regression and F1 for spans."""
     label: str = ""
     """Name shown in tables and figures; the entry's name when empty."""
+    paper_name: str | None = None
+    """What the papers call this data set, or the one that it stands in for (`SST-2`): how claims find it."""
+    stand_in: bool = True
+    """Whether it only stands in for the papers' data set or split; tables then mark its numbers."""
     language: str = "en"
     licence: str = ""
 
     @property
     def main_metric(self) -> str:
         """The metric that selection, tables and figures use."""
-        return self.metric or METRICS_BY_TYPE[self.type][0]
+        return self.metric or self.metrics[0]
+
+    @property
+    def metrics(self) -> list[str]:
+        """All metrics of the task, the usual main one first."""
+        known = METRICS_BY_TYPE[self.type]
+        if self.type != "token_labelling":
+            return known
+        spans = list(SPAN_METRICS) if self.tags != "words" else []
+        return [*spans, *(metric for metric in known if metric not in SPAN_METRICS)]
 
 
 # --- training ----------------------------------------------------------------------------------------------
@@ -252,15 +370,24 @@ class Recipe(Strict):
 
     method: Literal["finetune", "extract"]
     """`finetune`: everything is trained. `extract`: the encoder is frozen, only the head is trained."""
-    head: Literal["linear", "scalar_mix_mlp"] = "linear"
-    """`linear` on the pooled states of one layer; `scalar_mix_mlp`: learned mix of all layers (Peters et al.
-    2018, eq. 1), then one hidden layer. The latter needs `method: extract`."""
+    head: Head = "linear"
+    """`linear` on the states of one layer. With a learned mix of all layers (Peters et al. 2018, eq. 1), for `extract`:
+    `scalar_mix_linear`, `scalar_mix_mlp` with one hidden layer, `bcn` (bi-attentive classification network, McCann et
+    al. 2017), `esim` for pairs (Chen et al. 2017), `bilstm` for labelling. `bi_attention` without parameters, for pairs
+    of separately encoded texts. `crf` and `bilstm_crf` for labelling, with both methods."""
     layer: LayerChoice = "last"
     """The layer a linear head reads: `last`, or a number (0 is the embeddings). Only for `extract`."""
-    pooling: Literal["mean", "first"] = "mean"
-    """One vector for a text: the mean of its token states, or the state of the first token."""
+    pooling: Literal["mean", "first", "max"] = "mean"
+    """One vector for a text or span: the mean of its token states, the state of the first token, or the largest value
+    of each dimension."""
+    pieces: Literal["first", "mean"] = "first"
+    """State of a word of several pieces: that of its first piece, or the mean of all."""
+    pairs: Literal["joint", "separate"] = "joint"
+    """How the two texts of a pair are encoded: as one input, or each by itself. ELMo reads them separately always."""
     hidden: Annotated[int, Field(ge=1)] = 256
-    """Width of the hidden layer of `scalar_mix_mlp`."""
+    """Width of a head's hidden layer; of each direction of its LSTMs."""
+    head_layers: Annotated[int, Field(ge=1)] = 1
+    """LSTM layers of `bilstm` and `bilstm_crf`."""
     head_dropout: Fraction = 0.1
     """Dropout before the head's linear maps."""
     dropout: Fraction | None = None
@@ -280,8 +407,15 @@ class Recipe(Strict):
     adam_epsilon: Annotated[float, Field(gt=0)] = 1.0e-8
     warmup: Fraction = 0.1
     """Share of the updates over which the learning rate rises from 0."""
-    schedule: Literal["linear", "constant"] = "linear"
-    """After warm-up: linear decay to 0, or constant."""
+    schedule: Literal["linear", "constant", "slanted_triangular"] = "linear"
+    """After warm-up: linear decay to 0, or constant. `slanted_triangular` (Howard & Ruder 2018, eq. 3): from 1/32 of
+    the rate up to it over the warm-up, and down to 1/32 again."""
+    layer_decay: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Discriminative rates (Howard & Ruder 2018): each layer's rate is this factor times that of the layer above; the
+    embeddings count as the layer below the first."""
+    unfreeze_epochs: Annotated[int, Field(ge=1)] | None = None
+    """Gradual unfreezing (Howard & Ruder 2018): so many epochs the head alone is trained, then the highest layer too,
+    and so on downwards, the embeddings last. Null trains everything from the start."""
     clip: Annotated[float, Field(gt=0)] | None = 1.0
     """Largest gradient norm; null switches clipping off."""
     select: Literal["last", "best"] = "last"
@@ -289,6 +423,12 @@ class Recipe(Strict):
     precision: Literal["auto", "bfloat16", "float32"] = "auto"
     """Arithmetic of matrix products; weights stay float32. `auto`: bfloat16 where the processor has it. Heads of
     `extract` are always trained in float32."""
+    search: dict[str, Annotated[list[Any], Field(min_length=1)]] = {}
+    """Values to choose from on validation, by key of this recipe: every combination, or `trials` of them."""
+    trials: Annotated[int, Field(ge=1)] | None = None
+    """How many combinations of `search` are tried, drawn by a fixed rule; all when left out."""
+    search_seeds: Seeds = [1001]
+    """Seeds of the trials; none may be a seed of an experiment, so that no run is chosen for its luck."""
     label: str = ""
     """Name shown in tables and figures; the entry's name when empty."""
 
@@ -341,6 +481,30 @@ class Experiment(Strict):
     """A number of seeds or a list of them."""
 
 
+class Diagnostic(Strict):
+    """What each layer knows before and after fine-tuning (Peters et al. 2019, section 5): scores of its states."""
+
+    name: str = ""
+    models: Annotated[list[Name], Field(min_length=1)]
+    tasks: Annotated[list[Name], Field(min_length=1)]
+    recipes: Annotated[list[Name], Field(min_length=1)] = ["finetune"]
+    """Recipes with `method: finetune`."""
+    sizes: Annotated[list[TrainSize], Field(min_length=1)] = ["all"]
+    seeds: Seeds = [1, 2, 3]
+    measures: list[Literal["probe", "mutual_information"]] = ["probe", "mutual_information"]
+    """`probe`: logistic or ridge regression fitted on train, scored on validation. `mutual_information`: between states
+    and labels of validation, by the EDGE estimator (Noshad et al. 2019)."""
+
+
+class Domain(Strict):
+    """How far each group (genre) of a task is from a reference corpus, against the gain of fine-tuning there."""
+
+    task: Name
+    """A task with `fields.group`."""
+    reference: Name
+    """The task whose training texts stand for what the encoder was pretrained on."""
+
+
 class Engine(Strict):
     """How runs are computed: the fast way, or the plain way to compare it with. Results agree up to rounding."""
 
@@ -381,6 +545,8 @@ class Settings(Strict):
     surgeries: dict[Name, Surgery] = {}
     intermediates: dict[Name, Intermediate] = {}
     experiments: Annotated[list[Experiment], Field(min_length=1)]
+    diagnostics: list[Diagnostic] = []
+    domains: list[Domain] = []
     engine: Engine = Engine()
     execution: Execution = Execution()
     store: Literal["use", "ignore"] = "use"

@@ -1,6 +1,7 @@
 """Named random streams: every random choice comes from (seed, name), never from a global generator.
 
-The names in use: `subset` (which examples), `init` (new weights), `order` (of examples), `dropout`.
+The names in use: `subset` (which examples), `init` (new weights), `order` (of examples), `dropout`, `search` (which
+candidates are tried), `hashing` (projections and shifts of mutual information), `control` (random labels and states).
 Streams of different names are independent, so a change in one (a larger head, say) does not shift another.
 """
 
@@ -8,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 
-STREAMS = ("subset", "init", "order", "dropout")
+STREAMS = ("subset", "init", "order", "dropout", "search", "hashing", "control")
 
 
 def stream_seed(seed: int, name: str) -> int:

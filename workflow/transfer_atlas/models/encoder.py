@@ -130,6 +130,14 @@ def transformer_layers(encoder: nn.Module) -> list[nn.Module]:
     return list(encoder.get_submodule(holder).layer)  # type: ignore[arg-type]
 
 
+def depths(encoder: nn.Module) -> dict[str, int]:
+    """How deep each parameter lies, by name: 1 in the lowest layer, and 0 outside of layers."""
+    inside = {
+        id(p): depth for depth, layer in enumerate(transformer_layers(encoder), start=1) for p in layer.parameters()
+    }
+    return {name: inside.get(id(parameter), 0) for name, parameter in encoder.named_parameters()}
+
+
 def frozen_parts(encoder: nn.Module, layers: int) -> list[nn.Module]:
     """The bottom `layers` transformer layers, and everything outside of layers: embeddings, relative positions."""
     stack = transformer_layers(encoder)

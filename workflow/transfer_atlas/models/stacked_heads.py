@@ -17,7 +17,8 @@ import torch
 from torch import Tensor, nn
 
 from transfer_atlas.models.dropout import keep_mask
-from transfer_atlas.models.heads import LinearHead, ScalarMixMLP
+from transfer_atlas.models.heads.linear import LinearHead
+from transfer_atlas.models.heads.scalar_mix import ScalarMixMLP
 
 LANE = 16
 """Numbers in the longest vector (512 bits) of float32."""

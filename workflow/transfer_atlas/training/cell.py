@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from safetensors.torch import save_file
 
 from transfer_atlas import atomic, plan
 from transfer_atlas.identity import digest_of
 from transfer_atlas.plan import Bundle, Cell, Run, Sources
 from transfer_atlas.settings import Settings
-from transfer_atlas.training import device, metrics
+from transfer_atlas.training import device
 from transfer_atlas.training.checkpoint import Keeper, StopRequest
 from transfer_atlas.training.outcome import Trained
 from transfer_atlas.training.progress import Progress
@@ -70,11 +71,10 @@ def _save(job: Job, wanted: Wanted, trained: Trained, peak_mb: float) -> dict[st
     if trained.weights is not None:
         with atomic.replacing(folder / WEIGHTS) as temporary:
             save_file(trained.weights, temporary, metadata={"run": wanted.digest})
-    task_type = wanted.identity["settings"]["task"]["type"]
     values = [
         {"split": split, "metric": metric, "value": value, "n_examples": len(scored.ids)}
         for split, scored in trained.splits.items()
-        for metric, value in metrics.scores(task_type, scored.outputs, scored.labels).items()
+        for metric, value in scored.scores.items()
     ]
     facts = {
         "n_train": trained.n_train,
@@ -82,6 +82,7 @@ def _save(job: Job, wanted: Wanted, trained: Trained, peak_mb: float) -> dict[st
         "tokens": trained.fitted.tokens,
         "truncated": trained.truncated,
         "left_out": trained.left_out,
+        "diverged": not np.isfinite(trained.splits["validation"].outputs).all(),
         "seconds": round(trained.fitted.seconds, 3),
         "peak_memory_mb": round(peak_mb, 1),
         "device": device.device_name(trained.device),
@@ -94,7 +95,7 @@ def _finished(job: Job, wanted: Wanted) -> dict[str, Any] | None:
     """The run's result where it is in the store and trusted; with `store: ignore` in the settings, never."""
     if job.settings.store == "ignore":
         return None
-    return job.store.finished(wanted.digest, need_weights=wanted.cell.target is not None)
+    return job.store.finished(wanted.digest, need_weights=plan.keeps_weights(wanted.cell, wanted.run))
 
 
 def _train_together(
@@ -143,10 +144,22 @@ def _train_together(
     return results
 
 
-def run_all(job: Job, train: Train, together: Together = one_by_one) -> list[dict[str, Any]]:
+def run_all(
+    job: Job,
+    train: Train,
+    together: Together = one_by_one,
+    *,
+    progress: Progress | None = None,
+    stop: StopRequest | None = None,
+    later: int = 0,
+) -> list[dict[str, Any]]:
     """Results of all runs of the bundle, in order: from the store where they are finished and trusted, else trained.
 
     With `store: ignore` in the settings they are trained in any case, from their first step.
+
+    Args:
+        progress, stop: Of the whole job, where it does runs in several parts.
+        later: How many runs the parts behind this one have.
     """
     runs = []
     for cell, run in job.bundle.runs:
@@ -154,8 +167,9 @@ def run_all(job: Job, train: Train, together: Together = one_by_one) -> list[dic
         runs.append(Wanted(cell, run, identity, digest_of(identity)))
     # Two cells may ask for the same run.
     distinct = list({wanted.digest: wanted for wanted in runs}.values())
-    progress = Progress(job.settings.execution.progress_seconds, len(distinct), job.beacon)
-    stop = StopRequest()
+    progress = progress or Progress(job.settings.execution.progress_seconds, 0, job.beacon)
+    stop = stop or StopRequest()
+    progress.runs = progress.done + len(distinct) + later
     results: dict[str, dict[str, Any]] = {}
     for wanted in distinct:
         if (result := _finished(job, wanted)) is not None:
@@ -164,5 +178,6 @@ def run_all(job: Job, train: Train, together: Together = one_by_one) -> list[dic
     waiting = [wanted for wanted in distinct if wanted.digest not in results]
     for numbers in together([(wanted.cell, wanted.run) for wanted in waiting]):
         results |= _train_together(job, [waiting[number] for number in numbers], train, progress, stop)
-    progress.close()
+    if not later:
+        progress.close()
     return [results[wanted.digest] for wanted in runs]

@@ -11,7 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from transfer_atlas.models.heads import LinearHead, ScalarMixMLP
+from transfer_atlas.models.heads.linear import LinearHead
+from transfer_atlas.models.heads.scalar_mix import ScalarMixMLP
 from transfer_atlas.models.stacked_heads import lanes, stack_heads
 from transfer_atlas.settings import Recipe, Task
 from transfer_atlas.streams import stream_seed
@@ -21,7 +22,7 @@ from transfer_atlas.training import device, schedule
 from transfer_atlas.training.feature_examples import Source, StackedExamples, rows_of
 from transfer_atlas.training.loop import EVALUATION_BATCH, Observer
 from transfer_atlas.training.metrics import score
-from transfer_atlas.training.outcome import Scored, Trained
+from transfer_atlas.training.outcome import Trained, scored
 from transfer_atlas.training.stacked_loop import Stack, fit, pace_and_decay, predict
 from transfer_atlas.training.targets import Scaling, outputs_of, scaled, targets_of, unscaled
 
@@ -202,8 +203,7 @@ def train_heads(runs: Sequence[HeadRun], observer: Observer) -> list[Trained]:
     for place, k in enumerate(order):
         data_of_head = runs[k].data
         splits = {
-            split: Scored(data_of_head.splits[split].ids, outputs[split][place], data_of_head.splits[split].labels)
-            for split in rows
+            split: scored(data_of_head.task, None, data_of_head.splits[split], outputs[split][place]) for split in rows
         }
         share = replace(fitted[place], seconds=fitted[place].seconds * len(members) / len(runs))
         trained[k] = Trained(share, runs[k].n_train, data_of_head.truncated, splits, where, "float32")

@@ -10,13 +10,15 @@ from typing import Protocol
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from transfer_atlas.models.dropout import give_stream
+from transfer_atlas.models.trainable import Trainable
 from transfer_atlas.settings import Recipe
 from transfer_atlas.streams import stream_seed
 from transfer_atlas.training import schedule
 from transfer_atlas.training.examples import Examples
+from transfer_atlas.training.optimiser import Unfreezing, clip, new_optimiser, set_rates
 
 EVALUATION_BATCH = 64
 
@@ -70,73 +72,49 @@ def autocast(device: torch.device, precision: str) -> torch.autocast:
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bfloat16")
 
 
-def _optimiser(model: nn.Module, recipe: Recipe) -> torch.optim.AdamW:
-    """AdamW (Loshchilov & Hutter 2019) in groups: with and without decay, encoder and head."""
-    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
-    for name, parameter in model.named_parameters():
-        if not parameter.requires_grad:
-            continue
-        is_head = not name.startswith("encoder.")
-        rate = (recipe.head_learning_rate if is_head else None) or recipe.learning_rate
-        # Biases, LayerNorm gains and the mix's scalars have fewer than two axes.
-        decay = recipe.weight_decay if parameter.ndim >= 2 else 0.0
-        groups.setdefault((rate, decay), []).append(parameter)
-    return torch.optim.AdamW(
-        [{"params": p, "lr": rate, "weight_decay": decay, "peak": rate} for (rate, decay), p in groups.items()],
-        eps=recipe.adam_epsilon,
-        fused=True,
-    )
-
-
-def _clip(optimiser: torch.optim.AdamW, parameters: list[nn.Parameter], largest: float) -> None:
-    """Scale all gradients to a norm of at most `largest` (Pascanu et al. 2013, section 3.2).
-
-    The fused optimiser divides by the factor as it reads the gradients, which saves a pass over them.
-    """
-    norm = nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
-    optimiser.grad_scale = (norm / largest).clamp_(min=1.0)  # type: ignore[attr-defined]
-    optimiser.found_inf = torch.zeros((), device=norm.device)  # type: ignore[attr-defined]
-
-
-def _loss(outputs: Tensor, targets: Tensor) -> Tensor:
-    """Cross-entropy for classes, mean squared error for scores."""
-    if targets.dtype == torch.int64:
-        return nn.functional.cross_entropy(outputs, targets)
-    return nn.functional.mse_loss(outputs[:, 0], targets)
-
-
 def evaluation_rows(examples: Examples) -> tuple[Tensor, ...]:
     """All rows in batches of texts of similar length, which leaves less padding inside attention."""
     return torch.argsort(examples.sizes(), stable=True).split(EVALUATION_BATCH)
 
 
-def in_order(parts: list[Tensor], batches: tuple[Tensor, ...]) -> Tensor:
-    """Results of batches of rows as one tensor in the order of the rows."""
-    stacked = torch.cat(parts)
+def in_order(parts: list[Tensor], batches: tuple[Tensor, ...], units: Tensor | None = None) -> Tensor:
+    """Results of batches of rows as one tensor in the order of the rows.
+
+    Args:
+        units: [N] results of each row; one when left out.
+    """
+    stacked, rows = torch.cat(parts), torch.cat(batches)
+    if units is not None:
+        # Each result's place among all results: where its row begins, and its place within the row.
+        counts = units[rows]
+        before = (torch.cumsum(units, 0) - units)[rows] - (torch.cumsum(counts, 0) - counts)
+        rows = torch.repeat_interleave(before, counts) + torch.arange(len(stacked))
     ordered = torch.empty_like(stacked)
-    ordered[torch.cat(batches)] = stacked
+    ordered[rows] = stacked
     return ordered
 
 
 @torch.no_grad()
-def predict(model: nn.Module, examples: Examples, device: torch.device, precision: str) -> np.ndarray:
-    """Scores of all examples, [N, outputs] float32, in their order."""
+def predict(model: Trainable, examples: Examples, device: torch.device, precision: str) -> np.ndarray:
+    """Predictions for all units of all examples, [n, outputs] float32, in their order."""
     model.eval()
     batches = evaluation_rows(examples)
-    outputs: list[Tensor] = []
+    predictions: list[Tensor] = []
     for rows in batches:
+        batch = examples.batch(rows, device)
         with autocast(device, precision):
-            outputs.append(model(examples.batch(rows, device)).float().cpu())
-    return in_order(outputs, batches).numpy()
+            outputs = model(batch).float()
+        predictions.append(model.decode(outputs, batch).cpu())
+    return in_order(predictions, batches, examples.units(torch.arange(len(examples)))).numpy()
 
 
-def _restore(snapshot: Snapshot, model: nn.Module, optimiser: torch.optim.AdamW, dropout: torch.Generator) -> None:
+def _restore(snapshot: Snapshot, model: Trainable, optimiser: torch.optim.AdamW, dropout: torch.Generator) -> None:
     model.load_state_dict({k[6:]: v for k, v in snapshot.tensors.items() if k.startswith("model.")})
     names = {parameter: name for name, parameter in model.named_parameters()}
     for group in optimiser.param_groups:
         for parameter in group["params"]:
             name = names[parameter]
-            # XLNet has a parameter that only its pretraining used; without a gradient it has no moments.
+            # Without a gradient so far there are no moments: frozen until now, or used by XLNet's pretraining alone.
             if f"adam.step.{name}" not in snapshot.tensors:
                 continue
             optimiser.state[parameter] = {
@@ -147,7 +125,7 @@ def _restore(snapshot: Snapshot, model: nn.Module, optimiser: torch.optim.AdamW,
 
 
 def _snapshot(
-    model: nn.Module,
+    model: Trainable,
     optimiser: torch.optim.AdamW,
     dropout: torch.Generator,
     fitted: Fitted,
@@ -167,7 +145,7 @@ def _snapshot(
 
 
 def fit(
-    model: nn.Module,
+    model: Trainable,
     examples: Examples,
     recipe: Recipe,
     seed: int,
@@ -192,13 +170,12 @@ def fit(
     order = torch.Generator().manual_seed(stream_seed(seed, "order"))
     dropout = torch.Generator(device).manual_seed(stream_seed(seed, "dropout"))
     give_stream(model, dropout)
-    optimiser = _optimiser(model, recipe)
-    parameters = [p for group in optimiser.param_groups for p in group["params"]]
+    unfreezing = Unfreezing(model, recipe)
+    optimiser = new_optimiser(model, recipe)
 
     n, size = len(examples), recipe.batch_size
     steps_per_epoch = schedule.steps_per_epoch(n, size)
     total = schedule.total_steps(n, recipe)
-    targets = examples.targets.to(device)
     sizes = examples.sizes()
 
     fitted, best_score = Fitted(0, 0, 0.0), None
@@ -214,6 +191,7 @@ def fit(
     clock = time.perf_counter() - fitted.seconds
     for epoch in range(total // steps_per_epoch):
         permutation = torch.randperm(n, generator=order)  # drawn for skipped epochs too, so that the stream agrees
+        unfreezing.begin(epoch)
         for index, rows in enumerate(permutation.split(size)):
             step = epoch * steps_per_epoch + index
             if step < fitted.steps:
@@ -221,15 +199,14 @@ def fit(
             # The order within a batch is free; sorted by length, attention pads less.
             rows = rows[torch.argsort(sizes[rows], stable=True)]
             model.train()
-            rate = schedule.factor(step, total, recipe.warmup, recipe.schedule)
-            for group in optimiser.param_groups:
-                group["lr"] = group["peak"] * rate
+            set_rates(optimiser, schedule.factor(step, total, recipe.warmup, recipe.schedule))
+            batch = examples.batch(rows, device)
             with autocast(device, precision):
-                outputs = model(examples.batch(rows, device))
-            loss = _loss(outputs.float(), targets[rows])
+                outputs = model(batch)
+            loss = model.loss(outputs.float(), examples.targets_of(rows, device), batch)
             loss.backward()
             if recipe.clip is not None:
-                _clip(optimiser, parameters, recipe.clip)
+                clip(optimiser, recipe.clip)
             optimiser.step()
             # At once, so that the next forward pass takes their memory.
             optimiser.zero_grad(set_to_none=True)

@@ -30,7 +30,7 @@ def score(metric: str, predictions: np.ndarray, labels: np.ndarray) -> float:
     chosen = predictions.argmax(axis=1)
     if metric == "accuracy":
         return float((chosen == labels).mean())
-    return _macro_f1(chosen, labels) if metric == "macro_f1" else _matthews(chosen, labels)
+    return macro_f1(chosen, labels) if metric == "macro_f1" else _matthews(chosen, labels)
 
 
 def scores(task_type: str, predictions: np.ndarray, labels: np.ndarray) -> dict[str, float]:
@@ -56,13 +56,16 @@ def _counts(chosen: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndar
     classes = int(max(chosen.max(), labels.max())) + 1
     hits, predicted, true = (
         np.bincount(values, minlength=classes).astype(np.float64)
-        for values in (chosen[chosen == labels], chosen, labels)
+        for values in (chosen[chosen == labels], chosen[chosen >= 0], labels)
     )
     return hits, predicted, true
 
 
-def _macro_f1(chosen: np.ndarray, labels: np.ndarray) -> float:
-    """Mean over the classes that occur, chosen or right, of the harmonic mean of precision and recall."""
+def macro_f1(chosen: np.ndarray, labels: np.ndarray) -> float:
+    """Mean over the classes that occur, chosen or right, of the harmonic mean of precision and recall.
+
+    Where nothing was chosen (-1) the right class is missed.
+    """
     hits, predicted, true = _counts(chosen, labels)
     occurs = predicted + true > 0
     return float((2 * hits[occurs] / (predicted + true)[occurs]).mean())

@@ -2,22 +2,52 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from transfer_atlas.settings import Task
+from transfer_atlas.tasks.examples import Examples
+from transfer_atlas.training import metrics
+from transfer_atlas.training.labelling_scores import CUT, span_scores, word_scores
 from transfer_atlas.training.loop import Fitted, on_cpu
+from transfer_atlas.training.targets import rows_of_parts
 
 
 @dataclass(frozen=True)
 class Scored:
-    """Predictions of one evaluation split: ids, [N, outputs] scores and [N] labels."""
+    """Predictions of one evaluation split, and all metrics of its task.
+
+    ids, [n, outputs] scores and [n] labels of texts or, in labelling, of words: there the output is the class.
+    """
 
     ids: list[str]
     outputs: np.ndarray
     labels: np.ndarray
+    scores: dict[str, float]
+
+
+def scored(task: Task, names: Sequence[str] | None, examples: Examples, outputs: np.ndarray) -> Scored:
+    """Score the predictions for a split.
+
+    Args:
+        names: Of the classes, in order; None for regression.
+        outputs: [N, outputs] of each text, or [W, 1] class of each word.
+    """
+    if task.type != "token_labelling":
+        return Scored(examples.ids, outputs, examples.labels, metrics.scores(task.type, outputs, examples.labels))
+    assert names is not None and examples.words is not None
+    chosen = outputs[:, 0].astype(np.int64)
+    found = word_scores(chosen, examples.labels)
+    if task.tags != "words":
+        found |= span_scores(chosen, examples.labels, examples.offsets, names)
+    ids = [
+        f"{id_}.{k}" for id_, words in zip(examples.ids, examples.words, strict=True) for k in range(1, len(words) + 1)
+    ]
+    return Scored(ids, outputs, examples.labels, {metric: found[metric] for metric in task.metrics})
 
 
 @dataclass(frozen=True)
@@ -38,3 +68,16 @@ class Trained:
 def cpu_weights(model: nn.Module) -> dict[str, Tensor]:
     """The model's state as contiguous tensors on the CPU."""
     return on_cpu(model.state_dict())
+
+
+def with_cut_words(predictions: np.ndarray, kept: Tensor | None, examples: Examples) -> np.ndarray:
+    """Predictions of labelled words, [w, 1], with one for each word that was cut off, [W, 1].
+
+    Args:
+        kept: [N] words of each sentence that were not; None where no words are labelled: nothing is added then.
+    """
+    if kept is None:
+        return predictions
+    whole = np.full((len(examples.labels), predictions.shape[1]), CUT, dtype=predictions.dtype)
+    whole[rows_of_parts(torch.from_numpy(examples.offsets[:-1]), kept).numpy()] = predictions
+    return whole

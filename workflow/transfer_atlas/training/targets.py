@@ -19,6 +19,40 @@ def targets_of(labels: np.ndarray) -> Tensor:
     return torch.from_numpy(labels.astype(np.int64 if labels.dtype.kind == "i" else np.float32))
 
 
+def rows_of_parts(starts: Tensor, lengths: Tensor) -> Tensor:
+    """Indices into flat values of parts that begin at `starts` and have `lengths` entries, one part after the other."""
+    before = torch.cumsum(lengths, 0) - lengths
+    return torch.arange(int(lengths.sum())) + torch.repeat_interleave(starts - before, lengths)
+
+
+@dataclass(frozen=True)
+class Targets:
+    """Targets of N examples.
+
+    Attributes:
+        values: [N] classes or scores; in labelling those of every word, in the order of the examples.
+        labelled: [N] words of each example, in labelling; else None.
+    """
+
+    values: Tensor
+    labelled: Tensor | None = None
+
+    def units(self, rows: Tensor) -> Tensor:
+        """[B] targets that each of these examples has."""
+        return torch.ones_like(rows) if self.labelled is None else self.labelled[rows]
+
+    def of(self, rows: Tensor) -> Tensor:
+        """Targets of these examples, one after the other."""
+        if self.labelled is None:
+            return self.values[rows]
+        starts = torch.cumsum(self.labelled, 0) - self.labelled
+        return self.values[rows_of_parts(starts[rows], self.labelled[rows])]
+
+    def take(self, rows: Tensor) -> Targets:
+        """Only those of these examples, in this order."""
+        return Targets(self.of(rows), None if self.labelled is None else self.labelled[rows])
+
+
 @dataclass(frozen=True)
 class Scaling:
     """Standardises regression targets by the training subset, so that a new head starts near the mean."""
@@ -35,9 +69,9 @@ class Scaling:
         return Scaling(float(targets.double().mean()), deviation if deviation > 0 else 1.0)
 
 
-def scaled(targets: Tensor, scaling: Scaling | None) -> Tensor:
+def scaled(values: Tensor, scaling: Scaling | None) -> Tensor:
     """Targets on the scale of training."""
-    return targets if scaling is None else (targets - scaling.mean) / scaling.deviation
+    return values if scaling is None else (values - scaling.mean) / scaling.deviation
 
 
 def unscaled(outputs: np.ndarray, scaling: Scaling | None) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -42,6 +43,14 @@ class TokenisedExamples:
     def sizes(self) -> Tensor:
         """[N] tokens of each example."""
         return self.lengths
+
+    def units(self, rows: Tensor) -> Tensor:
+        """[len(rows)] outputs of each of these rows: one a text."""
+        return torch.ones_like(rows)
+
+    def targets_of(self, rows: Tensor, device: torch.device) -> Tensor:
+        """[len(rows)] targets of these rows."""
+        return self.targets[rows].to(device)
 
     def tokens_of(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         """Indices into the flat tokens of these rows ([T]) and their positions within the text ([T])."""
@@ -91,6 +100,34 @@ class TokenisedExamples:
         return replace(self, input_ids=table[self.input_ids])
 
 
+def flat_examples(
+    ids: Sequence[Sequence[int]],
+    types: Sequence[Sequence[int]],
+    targets: Tensor,
+    position_offset: int,
+    truncated: int,
+) -> TokenisedExamples:
+    """Examples of these token ids and types, one list a text."""
+    lengths = torch.tensor([len(row) for row in ids], dtype=torch.int64)
+    return TokenisedExamples(
+        input_ids=torch.tensor([t for row in ids for t in row], dtype=torch.int64),
+        token_type_ids=torch.tensor([t for row in types for t in row], dtype=torch.int64),
+        starts=torch.cumsum(lengths, 0) - lengths,
+        lengths=lengths,
+        targets=targets,
+        position_offset=position_offset,
+        truncated=truncated,
+    )
+
+
+def examples_of(encoded: Any, targets: Tensor, position_offset: int) -> TokenisedExamples:
+    """Examples of what a fast tokenizer gave for texts."""
+    ids: list[list[int]] = encoded["input_ids"]
+    types: list[list[int]] = encoded.get("token_type_ids") or [[0] * len(row) for row in ids]
+    truncated = sum(bool(encoding.overflowing) for encoding in encoded.encodings)
+    return flat_examples(ids, types, targets, position_offset, truncated)
+
+
 def tokenise(
     tokenizer: Any,
     texts: list[str],
@@ -105,15 +142,4 @@ def tokenise(
         labels: [N] int64 classes or float64 scores.
     """
     encoded = tokenizer(texts, pairs, truncation=True, max_length=max_length)
-    ids: list[list[int]] = encoded["input_ids"]
-    types: list[list[int]] = encoded.get("token_type_ids") or [[0] * len(row) for row in ids]
-    lengths = torch.tensor([len(row) for row in ids], dtype=torch.int64)
-    return TokenisedExamples(
-        input_ids=torch.tensor([t for row in ids for t in row], dtype=torch.int64),
-        token_type_ids=torch.tensor([t for row in types for t in row], dtype=torch.int64),
-        starts=torch.cumsum(lengths, 0) - lengths,
-        lengths=lengths,
-        targets=targets_of(labels),
-        position_offset=position_offset,
-        truncated=sum(bool(encoding.overflowing) for encoding in encoded.encodings),
-    )
+    return examples_of(encoded, targets_of(labels), position_offset)

@@ -1,0 +1,64 @@
+"""What a head reads of an encoder: which inputs a text or pair becomes, and which states are handed on.
+
+Follows from the task's type, the model's kind and the recipe alone, so planning and training agree on it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from transfer_atlas.settings import PAIR_TYPES, POOLED_HEADS, WORD_TYPES, Model, Recipe, Task
+
+# Heads that let the two texts of a pair attend to each other.
+_ATTENDING_HEADS = ("esim", "bi_attention")
+_POOLINGS: tuple[Literal["mean", "first", "max"], ...] = ("mean", "first", "max")
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How examples are laid out for a head.
+
+    Attributes:
+        units: What has a state: every token, the tokens of each text of a jointly encoded pair, or words.
+        separate: Whether the two texts of a pair are inputs of their own.
+        pieces: How a word's state comes from its pieces (`first` or `mean`); None where units are not words.
+        pooled: How stored states are pooled to one vector of a text; None where heads read all units.
+    """
+
+    units: Literal["tokens", "segments", "words"]
+    separate: bool
+    pieces: str | None
+    pooled: Literal["mean", "first", "max"] | None
+
+    @property
+    def sequences(self) -> int:
+        """Sequences of units that an example has."""
+        return 2 if self.separate or self.units == "segments" else 1
+
+    @property
+    def name(self) -> str:
+        """Name of the folder of stored representations."""
+        parts = [self.pooled or self.units, self.pieces, "separate" if self.separate else None]
+        return ".".join(part for part in parts if part)
+
+    @staticmethod
+    def parse(name: str) -> Layout:
+        """The layout whose stored representations lie in the folder `name`."""
+        first, *rest = name.split(".")
+        separate = rest[-1:] == ["separate"]
+        if first == "words":
+            return Layout("words", separate, rest[0], None)
+        pooled = next((pooling for pooling in _POOLINGS if pooling == first), None)
+        return Layout("segments" if first == "segments" else "tokens", separate, None, pooled)
+
+
+def layout_of(task: Task, model: Model, recipe: Recipe) -> Layout:
+    """The layout of a task for a recipe's head on a model."""
+    if task.type in WORD_TYPES:
+        # ELMo reads whole words.
+        return Layout("words", False, "first" if model.kind == "elmo" else recipe.pieces, None)
+    separate = task.type in PAIR_TYPES and (recipe.pairs == "separate" or model.kind == "elmo")
+    stored_pooled = recipe.method == "extract" and recipe.head in POOLED_HEADS
+    segments = task.type in PAIR_TYPES and recipe.head in _ATTENDING_HEADS and not separate
+    return Layout("segments" if segments else "tokens", separate, None, recipe.pooling if stored_pooled else None)

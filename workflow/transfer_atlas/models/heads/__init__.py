@@ -1,0 +1,1 @@
+"""Heads: what is trained on top of an encoder's states."""
