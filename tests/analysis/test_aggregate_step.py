@@ -5,10 +5,26 @@ import sys
 import pandas as pd
 import pytest
 
+from transfer_atlas.analysis import diagnostics, tables
+from transfer_atlas.analysis.domain import GAINS
 from transfer_atlas.errors import UserError
+from transfer_atlas.settings import Model, Recipe
 from transfer_atlas.steps import aggregate
 
-NAMES = ["scores", "finetune_vs_extract", "intermediate", "layers_kept", "costs", "intermediate_training", "runs"]
+NAMES = [
+    "scores",
+    "finetune_vs_extract",
+    "intermediate",
+    "layers_kept",
+    "costs",
+    "intermediate_training",
+    "search",
+    "runs",
+    "diagnostics",
+]
+# These say so where nothing was run.
+PAPERS = ["claims", "peters2019", "peters2019_analyses", "guidelines"]
+TEXTS = ["findings.txt", "findings.json", "peters2019.md", "guidelines.md"]
 
 
 @pytest.fixture
@@ -31,34 +47,46 @@ def study(make_runs, write_cell):
     return cells
 
 
-def test_all_files_are_written(study, tasks, tmp_path, capsys):
-    aggregate.run(study, [], tasks, {"sentiment": "Film reviews"}, tmp_path / "tables")
+@pytest.fixture
+def entries(tasks):
+    """The entries of the small study; its model and task play the paper's."""
+    tune = Recipe(method="finetune", learning_rate=0.1)
+    return aggregate.Entries(
+        models={"tiny": Model(artifact="a", layers=1, paper_name="BERT-base")},
+        tasks={**tasks, "sentiment": tasks["sentiment"].model_copy(update={"paper_name": "SST-2"})},
+        recipes={"finetune": tune, "extract": tune.model_copy(update={"method": "extract"})},
+        labels={"sentiment": "Film reviews"},
+    )
+
+
+def test_all_files_are_written(study, entries, tmp_path, capsys):
+    aggregate.run(study, [], entries, tmp_path / "tables")
     written = {path.name for path in (tmp_path / "tables").iterdir()}
-    assert written == {*(f"{name}.csv" for name in NAMES), "findings.txt", "findings.json"}
+    assert written == {*(f"{name}.csv" for name in NAMES + PAPERS), *TEXTS}
     findings = (tmp_path / "tables/findings.txt").read_text()
     assert "Film reviews (2,000 examples): finetune above extract" in findings
     assert findings.rstrip() in capsys.readouterr().out
     assert json.loads((tmp_path / "tables/findings.json").read_text())["layers"]["status"] == "run"
 
 
-def test_same_bytes_again_and_whatever_the_order(study, tasks, tmp_path):
-    aggregate.run(study, [], tasks, {}, tmp_path / "one")
+def test_same_bytes_again_and_whatever_the_order(study, entries, tmp_path):
+    aggregate.run(study, [], entries, tmp_path / "one")
     shuffled = {}
     for i, (cell, declared) in enumerate(reversed(study.items())):
         pd.read_parquet(cell).sample(frac=1, random_state=i).to_parquet(cell)
         shuffled[cell] = {name: runs[::-1] for name, runs in declared.items()}
-    aggregate.run(shuffled, [], tasks, {}, tmp_path / "two")
+    aggregate.run(shuffled, [], entries, tmp_path / "two")
     for path in (tmp_path / "one").iterdir():
         assert path.read_bytes() == (tmp_path / "two" / path.name).read_bytes(), path.name
 
 
-def test_measured_time_is_in_two_tables_only(study, tasks, tmp_path):
-    aggregate.run(study, [], tasks, {}, tmp_path / "one")
+def test_measured_time_is_in_two_tables_only(study, entries, tmp_path):
+    aggregate.run(study, [], entries, tmp_path / "one")
     for i, cell in enumerate(study):
         rows = pd.read_parquet(cell)
         rows["seconds"], rows["peak_memory_mb"] = rows["seconds"] + i + 1, 17.0
         rows.to_parquet(cell)
-    aggregate.run(study, [], tasks, {}, tmp_path / "two")
+    aggregate.run(study, [], entries, tmp_path / "two")
     names = [path.name for path in (tmp_path / "one").iterdir()]
     changed = {
         name for name in names if (tmp_path / "one" / name).read_bytes() != (tmp_path / "two" / name).read_bytes()
@@ -66,18 +94,47 @@ def test_measured_time_is_in_two_tables_only(study, tasks, tmp_path):
     assert changed == {"runs.csv", "costs.csv"}
 
 
-def test_a_missing_run_stops_it_before_anything_is_written(study, tasks, tmp_path):
+def test_a_missing_run_stops_it_before_anything_is_written(study, entries, tmp_path):
     path, declared = next(iter(study.items()))
     one_more = {name: [*runs, (None, 4)] for name, runs in declared.items()}
     with pytest.raises(UserError, match="no depth, seed 4"):
-        aggregate.run({**study, path: one_more}, [], tasks, {}, tmp_path / "tables")
+        aggregate.run({**study, path: one_more}, [], entries, tmp_path / "tables")
     assert not (tmp_path / "tables").exists()
 
 
-def test_a_study_without_runs(tasks, tmp_path):
-    aggregate.run({}, [], tasks, {}, tmp_path / "tables")
+def test_a_study_without_runs(entries, tmp_path):
+    aggregate.run({}, [], entries, tmp_path / "tables")
     for name in NAMES:
         assert (tmp_path / f"tables/{name}.csv").read_text().count("\n") == 1
+
+    assert set(tables.read(tmp_path / "tables/claims.csv")["verdict"]) == {"not run"}
+    assert (tables.read(tmp_path / "tables/peters2019.csv")["n"] == 0).all()
+    assert "Nothing was run" in (tmp_path / "tables/peters2019.md").read_text()
+
+
+def test_claims_are_judged_from_runs_and_side_files(study, entries, tmp_path):
+    rows = [
+        ("tiny", "sentiment", "finetune", "all", seed, state, layer, "probe", "accuracy", 0.5 + shift + seed / 1e3, 50)
+        for seed in (1, 2)
+        for state, shift in (("pretrained", 0.0), ("finetuned", 0.1))
+        for layer in (0, 1)
+    ]
+    pd.DataFrame(rows, columns=list(diagnostics.COLUMNS)).to_csv(tmp_path / "probes.csv", index=False)
+    domains = pd.DataFrame(columns=["model", "task", "reference", "size", *GAINS])
+    domains.to_csv(tmp_path / "domains.csv", index=False)
+    side = aggregate.Side(diagnostics=[tmp_path / "probes.csv"], domains=tmp_path / "domains.csv")
+    aggregate.run(study, [], entries, tmp_path / "tables", side)
+    claims = tables.read(tmp_path / "tables/claims.csv")
+
+    def verdict(claim, part):
+        (row,) = claims[(claims["claim"] == claim) & (claims["part"] == part)].to_dict("records")
+        return row["verdict"], row["n_train"]
+
+    # Fine-tuning is 5 points above extraction at every seed, at the larger size.
+    assert verdict("P1", "SST-2") == ("contradicted", 2000)
+    assert verdict("P13", "SST-2")[0] == "supported"
+    assert verdict("P12", "all")[0] == "not run"
+    assert "tiny† | Film reviews† (SST-2)" in (tmp_path / "tables/peters2019.md").read_text()
 
 
 def test_analysis_needs_no_torch():

@@ -1,9 +1,10 @@
 import math
 
+import numpy as np
 import pytest
 from scipy import stats
 
-from transfer_atlas.analysis.intervals import estimate, holm, paired
+from transfer_atlas.analysis.intervals import correlation_interval, estimate, holm, paired
 
 
 def test_three_values_by_hand():
@@ -83,3 +84,17 @@ def test_holm_leaves_out_what_is_no_test():
     assert math.isnan(found[0])
     assert found[1:] == pytest.approx([0.04, 0.04])
     assert holm([]) == []
+
+
+def test_interval_of_a_correlation():
+    r, n = 0.6, 20
+    found = stats.pearsonr(*_with_correlation(r, n)).confidence_interval(0.95)
+    assert correlation_interval(r, n) == pytest.approx((found.low, found.high), abs=1e-6)
+    assert all(math.isnan(end) for end in correlation_interval(0.9, 3))
+    assert correlation_interval(1.0, 5) == (1.0, 1.0)
+
+
+def _with_correlation(r: float, n: int) -> tuple[np.ndarray, np.ndarray]:
+    """Two samples with exactly this correlation."""
+    x, y = np.linalg.qr(np.column_stack([np.ones(n), np.arange(n), np.arange(n) ** 2 % 7]))[0].T[1:]
+    return x, r * x + math.sqrt(1 - r**2) * y

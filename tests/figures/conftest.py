@@ -7,7 +7,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from transfer_atlas.analysis import tables
+from transfer_atlas.analysis import diagnostics, peters2019, tables
+from transfer_atlas.analysis.claims.peters2019 import TASKS
 
 SIZES = {"100": 100, "500": 500, "all": 2000}
 METRICS = {"films": "accuracy", "news": "accuracy", "similarity": "pearson"}
@@ -56,7 +57,50 @@ def _made() -> dict[str, pd.DataFrame]:
                 kept = {"recipe": "finetune", "surgery": "resets", "depth": depth}
                 score = 0.5 + depth * 0.01 * math.log10(n_train)
                 rows["layers_kept"].append({**scored, **kept, **_estimate(score)})
-    return {name: pd.DataFrame(rows[name], columns=tables.COLUMNS[name]) for name in rows}
+    made = {name: pd.DataFrame(rows[name], columns=tables.COLUMNS[name]) for name in rows}
+    return {**made, "peters2019": _table2(), "diagnostics": _diagnostics()}
+
+
+def _table2() -> pd.DataFrame:
+    """The paper's Table 2: BERT played by two models on all tasks but MNLI, ELMo by none."""
+    rows = []
+    for paper_model, model, gain in (("ELMo", "", None), ("BERT-base", "tiny", 0.5), ("BERT-base", "own", -2.0)):
+        for i, task in enumerate(TASKS):
+            run = gain is not None and task != "MNLI"
+            found = (
+                {"mean": gain + i, "sd": 0.4, "n": 3, "low": gain + i - 1, "high": gain + i + 1} if run else {"n": 0}
+            )
+            rows.append(
+                {
+                    "paper_model": paper_model,
+                    "model": model,
+                    "model_stands_in": model == "tiny" if model else pd.NA,
+                    "arm": "difference",
+                    "paper_task": task,
+                    "task": task.lower() if run else "",
+                    "task_stands_in": task == "SST-2" if run else pd.NA,
+                    "metric": "accuracy",
+                    "published": 0.7 * i - 1,
+                    **found,
+                }
+            )
+    return pd.DataFrame(rows, columns=list(peters2019.COLUMNS))
+
+
+def _diagnostics() -> pd.DataFrame:
+    rows = []
+    for task, metric in (("films", "accuracy"), ("similarity", "pearson")):
+        for seed in (1, 2, 3):
+            for layer in range(7):
+                values = {"pretrained": 0.6 + 0.02 * layer, "finetuned": 0.65 + 0.04 * layer}
+                for state, value in values.items():
+                    rows.append((task, seed, state, layer, "probe", metric, value + seed / 200))
+                controls = {"pretrained": 0.01, "finetuned": 0.08 * layer, "random labels": 0.0, "random states": -0.01}
+                for state, value in controls.items():
+                    rows.append((task, seed, state, layer, "mutual_information", "bits", value + seed / 100))
+    names = ["task", "seed", "state", "layer", "measure", "metric", "value"]
+    table = pd.DataFrame(rows, columns=names).assign(model="tiny", recipe="finetune", size="all", n=200)
+    return table[list(diagnostics.COLUMNS)]
 
 
 @pytest.fixture

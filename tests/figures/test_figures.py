@@ -5,7 +5,7 @@ import itertools
 import pandas as pd
 import pytest
 
-from transfer_atlas.figures import costs, finetune_vs_extract, intermediate, layers_kept
+from transfer_atlas.figures import costs, finetune_vs_extract, intermediate, layer_curves, layers_kept, peters2019
 
 LABELS = {"films": "Film reviews", "finetune": "Fine-tuning", "reviews": "IMDb"}
 
@@ -107,12 +107,56 @@ def test_costs_join_seconds_and_scores(made):
     assert texts(figure) == {"100", "500", "2,000"}
 
 
-@pytest.mark.parametrize("draw", [finetune_vs_extract.draw, layers_kept.draw, intermediate.draw, costs.draw])
+def test_peters2019_shows_ours_with_intervals_and_theirs_hollow(made):
+    figure = peters2019.draw(made, {"tiny": "MiniLM"})
+    # ELMo was not run: no panel.
+    assert titles(figure) == ["BERT-base"]
+    assert legend(figure) == ["MiniLM†", "own", "published"]
+    axes = figure.axes[0]
+    ours, own, theirs = [list(line.get_xdata()) for line in axes.lines if line.get_linestyle() == "None"]
+    assert ours == [0.5 + i for i in (0, 1, 3, 4, 5, 6)]
+    assert own == [-2.0 + i for i in (0, 1, 3, 4, 5, 6)]
+    assert theirs == pytest.approx([0.7 * i - 1 for i in range(7)])
+    (hollow,) = [line for line in axes.lines if line.get_marker() == "D"]
+    assert hollow.get_markerfacecolor() == "none"
+    spans = [tuple(line.get_xdata()) for line in axes.lines if len(line.get_xdata()) == 2]
+    assert (-0.5, 1.5) in spans and (-3.0, -1.0) in spans
+    assert [label.get_text() for label in axes.get_yticklabels()][:2] == ["CoNLL-2003 NER", "SST-2†"]
+
+
+def test_layer_curves_have_a_panel_for_each_task_and_measure(made):
+    figure = layer_curves.draw(made, LABELS)
+    assert titles(figure) == ["Film reviews", "similarity"] * 2
+    assert [axes.get_ylabel() for axes in figure.axes] == [
+        *["mutual information, bits"] * 2,
+        "probe: accuracy",
+        "probe: Pearson's r",
+    ]
+    assert legend(figure) == [
+        "after fine-tuning",
+        "before fine-tuning",
+        "control: random labels",
+        "control: random states",
+    ]
+    assert means(figure.axes[2])[0] == pytest.approx([0.61 + 0.02 * layer for layer in range(7)])
+    # Three seeds, 0.005 apart: half of the t interval is 0.0124.
+    low, high = bars(figure.axes[2])[0]
+    assert (low, high) == pytest.approx((0.61 - 0.01242, 0.61 + 0.01242), abs=1e-4)
+    assert "n = 3 seeds" in figure.get_supxlabel()
+
+
+ALL = [
+    *(finetune_vs_extract.draw, layers_kept.draw, intermediate.draw),
+    *(costs.draw, peters2019.draw, layer_curves.draw),
+]
+
+
+@pytest.mark.parametrize("draw", ALL)
 def test_what_was_not_run_says_so(made, draw):
     assert "not run" in texts(draw({name: table.iloc[:0] for name, table in made.items()}, {}))
 
 
-@pytest.mark.parametrize("draw", [finetune_vs_extract.draw, layers_kept.draw, costs.draw])
+@pytest.mark.parametrize("draw", [draw for draw in ALL if draw is not intermediate.draw])
 def test_no_text_lies_on_another(made, draw):
     """Titles, axis names, tick labels and the legend keep clear of each other."""
     figure = draw(made, LABELS)

@@ -67,6 +67,16 @@ def paired(left: Mapping[int, float], right: Mapping[int, float]) -> Difference:
     return Difference(mean.mean, mean.sd, mean.n, mean.low, mean.high, p, len(left), len(right))
 
 
+def correlation_interval(r: float, n: int) -> tuple[float, float]:
+    """The 95 % interval of Pearson's r over n pairs (Fisher's z); NaN below four pairs."""
+    if n < 4 or math.isnan(r):
+        return NAN, NAN
+    if abs(r) == 1:
+        return r, r
+    half = float(stats.norm.ppf(0.5 + CONFIDENCE / 2)) / math.sqrt(n - 3)
+    return math.tanh(math.atanh(r) - half), math.tanh(math.atanh(r) + half)
+
+
 def _two_sided_p(difference: Estimate) -> float:
     if math.isnan(difference.sd):
         return NAN

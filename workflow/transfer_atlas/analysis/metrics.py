@@ -6,4 +6,7 @@ METRIC_LABELS = {
     "matthews": "Matthews correlation",
     "pearson": "Pearson's r",
     "spearman": "Spearman's rho",
+    "span_f1": "span F1",
+    "span_precision": "span precision",
+    "span_recall": "span recall",
 }

@@ -1,0 +1,118 @@
+"""Claims about comparisons of runs: from contrasts, a bound and the paper's number to a judged claim."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from transfer_atlas.analysis.claims.claim import Bound, Claim, bounded
+from transfer_atlas.analysis.evidence import Contrast, Evidence, mean_by_seed
+from transfer_atlas.analysis.intervals import estimate
+from transfer_atlas.analysis.published import Published
+
+Groups = Mapping[str, Sequence[Contrast]]
+"""Contrasts by the paper's name of the task."""
+
+
+def players(evidence: Evidence, *paper_names: str, others: Sequence[str] = ()) -> list[str]:
+    """Models with runs, and of the `others`, that play one of the paper's; "" if none does: its claim is not run."""
+    names = {*evidence.models_run(), *others}
+    found = [name for name, entry in evidence.models.items() if name in names and entry.paper_name in paper_names]
+    return found or [""]
+
+
+def about(claim: Claim, evidence: Evidence, *models: str) -> Claim:
+    """The claim about these models."""
+    known = [model for model in models if model]
+    return replace(claim, models=tuple(known), stand_ins=tuple(evidence.stand_ins(known, [])))
+
+
+def parts_of(
+    claim: Claim,
+    evidence: Evidence,
+    name: str,
+    contrasts: Sequence[Contrast],
+    bound: Bound,
+    published: Published | None,
+) -> list[Claim]:
+    """A part for each task that plays the paper's; one that was not run where there is none."""
+    bare = replace(claim, note="")
+    if not contrasts:
+        return [with_published(replace(bare, part=name, bound=str(bound)), published)]
+    several = len(contrasts) > 1
+    return [
+        judged(
+            replace(bare, part=f"{name} ({contrast.task})" if several else name),
+            evidence,
+            contrast.by_seed,
+            bound,
+            [contrast],
+            published,
+        )
+        for contrast in contrasts
+    ]
+
+
+def on_average(claim: Claim, evidence: Evidence, groups: Groups, bound: Bound, published: Published | None) -> Claim:
+    """A claim about the mean over tasks, each of which must have been run to decide it."""
+    contrasts = together(groups)
+    if not contrasts:
+        return with_published(replace(claim, bound=str(bound)), published)
+    missing = [name for name, group in groups.items() if not group]
+    return judged(claim, evidence, mean_of(contrasts), bound, contrasts, published, missing)
+
+
+def judged(
+    claim: Claim,
+    evidence: Evidence,
+    by_seed: Mapping[int, float],
+    bound: Bound,
+    contrasts: Sequence[Contrast],
+    published: Published | None,
+    missing: Sequence[str] = (),
+) -> Claim:
+    """The claim judged on these comparisons; without some of its tasks (`missing`) it cannot be decided."""
+    arms = [arm for contrast in contrasts for arm in (contrast.left, contrast.right)]
+    models, tasks, recipes = (
+        tuple(dict.fromkeys(getattr(arm, field) for arm in arms)) for field in ("model", "task", "recipe")
+    )
+    sizes = sorted({contrast.n_train for contrast in contrasts})
+    notes = [claim.note]
+    if len(sizes) > 1:
+        notes.append(f"{sizes[0]:,} to {sizes[-1]:,} train examples")
+    if missing:
+        notes.append(f"not decided without {', '.join(missing)}")
+    if not by_seed:
+        notes.append("the two sides have no seed in common")
+    metrics = {evidence.tasks[task].main_metric for task in tasks}
+    if published is not None and published.metric and metrics != {published.metric}:
+        notes.append(f"in {', '.join(sorted(metrics))}, the paper's number is {published.metric}")
+        published = None
+    claim = replace(
+        claim,
+        models=models,
+        tasks=tasks,
+        recipes=recipes,
+        n_train=sizes[0] if len(sizes) == 1 else None,
+        stand_ins=tuple(evidence.stand_ins(models, tasks)),
+        note="; ".join(filter(None, notes)),
+    )
+    found = bounded(with_published(claim, published), estimate(list(by_seed.values())), bound)
+    return replace(found, verdict="inconclusive") if missing or not by_seed else found
+
+
+def with_published(claim: Claim, published: Published | None) -> Claim:
+    """The claim beside the paper's number."""
+    if published is None:
+        return claim
+    return replace(claim, published=published.value, published_verified=published.verified)
+
+
+def together(groups: Groups) -> list[Contrast]:
+    """All contrasts, task by task."""
+    return [contrast for group in groups.values() for contrast in group]
+
+
+def mean_of(contrasts: Sequence[Contrast]) -> dict[int, float]:
+    """The mean over contrasts at each seed."""
+    return mean_by_seed([contrast.by_seed for contrast in contrasts])

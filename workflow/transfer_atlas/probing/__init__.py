@@ -1,0 +1,1 @@
+"""What states know of labels: linear probes and mutual information."""
