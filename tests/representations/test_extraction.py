@@ -11,7 +11,8 @@ from torch import Tensor
 from transformers import AutoModel
 
 from transfer_atlas.models.encoder import Pretrained, load_pretrained
-from transfer_atlas.models.heads import LinearHead, ScalarMixMLP
+from transfer_atlas.models.heads.linear import LinearHead
+from transfer_atlas.models.heads.scalar_mix import ScalarMixMLP
 from transfer_atlas.representations.extraction import pooled_states
 from transfer_atlas.settings import Engine, Recipe, Task
 from transfer_atlas.streams import stream_seed

@@ -49,13 +49,14 @@ class Results:
         for task in self.settings.tasks:
             self.prepare(task)
 
-    def finish(self, cell: Cell, run: Run, *, seconds: float = 2.0, tokens: int = 1000) -> str:
-        """A run is in the store; its digest."""
+    def finish(self, cell: Cell, run: Run, *, seconds: float = 2.0, tokens: int = 1000, score: float = 0.5) -> str:
+        """A run is in the store, with this score on validation in the main metric; its digest."""
         identity = plan.run_identity(self.settings, cell, run, study.sources())
         digest = digest_of(identity)
         atomic.write_text(self.store.folder(digest) / PREDICTIONS, "predictions")
-        facts = {"seconds": seconds, "tokens": tokens}
-        self.store.finish(digest, {"identity": identity, "values": [], "facts": facts})
+        facts = {"seconds": seconds, "tokens": tokens, "diverged": False}
+        values = [{"split": "validation", "metric": self.settings.tasks[cell.task].main_metric, "value": score}]
+        self.store.finish(digest, {"identity": identity, "values": values, "facts": facts})
         return digest
 
     def cell(self, name: str) -> Cell:

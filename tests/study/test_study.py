@@ -170,12 +170,26 @@ def test_analysis_depends_on_the_declared_runs_and_on_what_is_shown(settings: Se
     for over in [
         {"tasks": {"sentiment": {"metric": "matthews"}}},
         {"tasks": {"sentiment": {"label": "Sentiment"}}},
+        {"tasks": {"sentiment": {"paper_name": "SST-2"}}},
+        {"models": {"tiny": {"paper_name": "BERT-base"}}},
+        {"recipes": {"extract": {"head": "scalar_mix_linear"}}},
         {"experiments": settings.model_dump(mode="json")["experiments"][:1]},
     ]:
         other = changed(settings, over)
         assert study.analysis_settings(other, plan.expand(other)) != kept
     same = changed(settings, {"execution": {"progress_seconds": 9.0}, "recipes": {"extract": {"epochs": 9}}})
     assert study.analysis_settings(same, plan.expand(same)) == kept
+
+
+def test_analysis_depends_on_the_published_numbers(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    selected = plan.expand(settings)
+    kept = study.analysis_settings(settings, selected)
+    assert "peters2019.csv" in kept["published"]
+    (tmp_path / "peters2019.csv").write_text("table,model\n")
+    monkeypatch.setattr(study, "_PUBLISHED", tmp_path)
+    assert study.analysis_settings(settings, selected) != kept
 
 
 def test_every_table_and_figure_has_its_place_in_the_report() -> None:

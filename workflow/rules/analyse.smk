@@ -4,9 +4,16 @@
 rule aggregate:
     input:
         cells=[plan.table_file(name) for name in BUNDLES],
+        searches=[plan.search_file(name) for name in BUNDLES],
         trainings=[plan.training_file(state) for state in plan.intermediate_states(SETTINGS, PLAN)],
+        probes=[plan.probes_file(state) for state in plan.diagnosed_states(SETTINGS)],
+        domains="results/tables/domains.csv",
     output:
-        [report(table, **study.in_report(table)) for table in TABLES if table.name != "overlap.csv"],
+        [
+            report(table, **study.in_report(table))
+            for table in TABLES
+            if table.name not in study.NOT_FROM_RUNS
+        ],
     log:
         "results/logs/aggregate.log",
     benchmark:

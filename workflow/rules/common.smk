@@ -54,7 +54,7 @@ wildcard_constraints:
     intermediate=names([plan.NONE, *SETTINGS.intermediates]),
     size=r"\d+|all",
     seed=r"\d+",
-    pooling="mean|first",
+    layout=r"[a-z.]+",
 
 
 def cell_of(wildcards):
@@ -77,6 +77,9 @@ def state_of(wildcards):
     """The model state at these wildcards."""
     if hasattr(wildcards, "state"):
         return plan.State.parse(wildcards.model, wildcards.state, wildcards.task)
+    if hasattr(wildcards, "recipe"):
+        name = "{w.recipe}~n{w.size}~seed{w.seed}".format(w=wildcards)
+        return plan.State.parse(wildcards.model, name, wildcards.task)
     return plan.State(wildcards.model, wildcards.intermediate, wildcards.task, int(wildcards.seed))
 
 
@@ -102,15 +105,15 @@ def raw_files(wildcards):
 
 
 def state_weights(state):
-    """Weights of a state after an intermediate task; nothing for the pretrained one."""
-    if state.intermediate == plan.NONE:
+    """Weights of a state after training; nothing for the pretrained one."""
+    if state.is_pretrained:
         return []
     return [plan.weights_file(state)]
 
 
 def heads_of(wildcards):
     """The plan's feature-extraction cells that read the representations at these wildcards."""
-    name = "{w.model}/{w.intermediate}/{w.task}/extract.{w.pooling}".format(w=wildcards)
+    name = "{w.model}/{w.intermediate}/{w.task}/extract.{w.layout}".format(w=wildcards)
     if name not in BUNDLES:
         raise WorkflowError(f"no experiment in the configuration selects {name}")
     return BUNDLES[name]
@@ -119,7 +122,7 @@ def heads_of(wildcards):
 def heads_inputs(wildcards):
     """Representations of every state that the heads' runs start from."""
     return [
-        plan.representation_folder(state, wildcards.pooling) / "representations.json"
+        plan.representation_folder(state, wildcards.layout) / "representations.json"
         for state in plan.states_of(SETTINGS, *heads_of(wildcards).cells)
     ]
 

@@ -25,7 +25,7 @@ rule train_intermediate:
         settings=lambda w: digest_of(
             plan.cell_settings(SETTINGS, plan.cell_before(SETTINGS, state_of(w)))
         ),
-        code=code_digest("steps.train_intermediate"),
+        code=code_digest("steps.keep_weights"),
     shell:
         "python -m transfer_atlas train_intermediate {wildcards.model} {wildcards.intermediate}"
         " {wildcards.task} {wildcards.seed} > {log} 2>&1"
@@ -41,6 +41,7 @@ rule finetune:
     output:
         "results/cells/{model}/{intermediate}/{task}/{recipe}/none/n{size}.parquet",
         "results/cells/{model}/{intermediate}/{task}/{recipe}/none/n{size}.predictions.parquet",
+        "results/cells/{model}/{intermediate}/{task}/{recipe}/none/n{size}.search.parquet",
     log:
         "results/logs/finetune/{model}/{intermediate}/{task}/{recipe}/n{size}.log",
     benchmark:
@@ -70,6 +71,7 @@ rule ablate_layers:
     output:
         "results/cells/{model}/none/{task}/{recipe}/{surgery}/n{size}.parquet",
         "results/cells/{model}/none/{task}/{recipe}/{surgery}/n{size}.predictions.parquet",
+        "results/cells/{model}/none/{task}/{recipe}/{surgery}/n{size}.search.parquet",
     log:
         "results/logs/ablate_layers/{model}/{task}/{recipe}/{surgery}/n{size}.log",
     benchmark:
@@ -98,12 +100,13 @@ rule train_heads:
         task=lambda w: task_files(w.task),
         representations=heads_inputs,
     output:
-        "results/cells/{model}/{intermediate}/{task}/extract.{pooling}.parquet",
-        "results/cells/{model}/{intermediate}/{task}/extract.{pooling}.predictions.parquet",
+        "results/cells/{model}/{intermediate}/{task}/extract.{layout}.parquet",
+        "results/cells/{model}/{intermediate}/{task}/extract.{layout}.predictions.parquet",
+        "results/cells/{model}/{intermediate}/{task}/extract.{layout}.search.parquet",
     log:
-        "results/logs/train_heads/{model}/{intermediate}/{task}/{pooling}.log",
+        "results/logs/train_heads/{model}/{intermediate}/{task}/{layout}.log",
     benchmark:
-        "results/benchmarks/train_heads/{model}/{intermediate}/{task}/{pooling}.tsv"
+        "results/benchmarks/train_heads/{model}/{intermediate}/{task}/{layout}.tsv"
     conda:
         "../../envs/environment.yaml"
     resources:
@@ -115,4 +118,64 @@ rule train_heads:
         code=code_digest("steps.train_heads"),
     shell:
         "python -m transfer_atlas train_heads {wildcards.model}/{wildcards.intermediate}/"
-        "{wildcards.task}/extract.{wildcards.pooling} > {log} 2>&1"
+        "{wildcards.task}/extract.{wildcards.layout} > {log} 2>&1"
+
+
+# Heads that read the states of all tokens or words are slower to train: one job for each cell.
+rule train_sequence_heads:
+    input:
+        task=lambda w: task_files(w.task),
+        representations=lambda w: [
+            plan.representation_folder(state, plan.layout(SETTINGS, cell_of(w)).name)
+            / "representations.json"
+            for state in plan.states_of(SETTINGS, cell_of(w))
+        ],
+    output:
+        "results/cells/{model}/{intermediate}/{task}/{recipe}/none/n{size}.parquet",
+        "results/cells/{model}/{intermediate}/{task}/{recipe}/none/n{size}.predictions.parquet",
+        "results/cells/{model}/{intermediate}/{task}/{recipe}/none/n{size}.search.parquet",
+    log:
+        "results/logs/train_sequence_heads/{model}/{intermediate}/{task}/{recipe}/n{size}.log",
+    benchmark:
+        "results/benchmarks/train_sequence_heads/{model}/{intermediate}/{task}/{recipe}/n{size}.tsv"
+    wildcard_constraints:
+        recipe=names(recipes_with("extract")),
+    priority: lambda w: estimate.priority(SETTINGS, cell_of(w))
+    conda:
+        "../../envs/environment.yaml"
+    resources:
+        gpu=0,
+        mem_mb=4000,
+        runtime=720,
+    params:
+        settings=lambda w: digest_of(plan.cell_settings(SETTINGS, cell_of(w))),
+        code=code_digest("steps.train_sequence_heads"),
+    shell:
+        "python -m transfer_atlas train_sequence_heads {wildcards.model}/{wildcards.intermediate}/"
+        "{wildcards.task}/{wildcards.recipe}/none/n{wildcards.size} > {log} 2>&1"
+
+
+# The weights of a fine-tuned run whose layers are probed; they wait in the run store.
+rule keep_weights:
+    input:
+        lambda w: plan.table_file(plan.cell_of_finetuned(state_of(w)).name),
+    output:
+        "results/finetuned/{model}/{task}/{recipe}/n{size}/seed{seed}/model.safetensors",
+        "results/finetuned/{model}/{task}/{recipe}/n{size}/seed{seed}/run.json",
+    log:
+        "results/logs/keep_weights/{model}/{task}/{recipe}/n{size}.seed{seed}.log",
+    benchmark:
+        "results/benchmarks/keep_weights/{model}/{task}/{recipe}/n{size}.seed{seed}.tsv"
+    wildcard_constraints:
+        recipe=names(recipes_with("finetune")),
+    conda:
+        "../../envs/environment.yaml"
+    resources:
+        gpu=0,
+        mem_mb=4000,
+        runtime=720,
+    params:
+        code=code_digest("steps.keep_weights"),
+    shell:
+        "python -m transfer_atlas keep_weights {wildcards.model}"
+        " {wildcards.recipe}~n{wildcards.size}~seed{wildcards.seed} {wildcards.task} > {log} 2>&1"

@@ -72,8 +72,12 @@ def _arguments() -> argparse.ArgumentParser:
     command("compare_tasks", "step: count texts that tasks share")
     command("train", "step: fine-tune the runs of a cell", "cell")
     command("train_intermediate", "step: train on an intermediate task", "model", "intermediate", "task", "seed")
-    command("extract_features", "step: encode a task with a model state", "model", "state", "task", "pooling")
+    command("keep_weights", "step: keep the weights of a fine-tuned run", "model", "state", "task")
+    command("extract_features", "step: encode a task with a model state", "model", "state", "task", "layout")
     command("train_heads", "step: train all heads that read the same representations", "bundle")
+    command("train_sequence_heads", "step: train the heads of a cell that read all tokens or words", "cell")
+    command("probe_layers", "step: probe the layers before and after fine-tuning", "model", "state", "task")
+    command("compare_domains", "step: set gains in groups against their distance from a reference")
     command("aggregate", "step: make the tables")
     command("plot", "step: draw the figures")
     return parser

@@ -162,13 +162,56 @@ def train_heads(arguments: Namespace) -> None:
     step.run(_train_job(settings, _bundle(settings, arguments.bundle)))
 
 
+def train_sequence_heads(arguments: Namespace) -> None:
+    """Train the heads of a cell that read all tokens or words."""
+    settings = study.read_settings()
+    from transfer_atlas.steps import train_sequence_heads as step
+
+    step.run(_train_job(settings, _bundle(settings, arguments.cell)))
+
+
 def train_intermediate(arguments: Namespace) -> None:
     """Train on an intermediate task."""
     settings = study.read_settings()
-    from transfer_atlas.steps import train_intermediate as step
+    from transfer_atlas.steps import keep_weights as step
 
     state = _state(settings, arguments.model, f"{arguments.intermediate}.seed{arguments.seed}", arguments.task)
     step.run(_train_job(settings, plan.bundle_before(settings, state)), state)
+
+
+def keep_weights(arguments: Namespace) -> None:
+    """Keep the weights of a fine-tuned run."""
+    settings = study.read_settings()
+    from transfer_atlas.steps import keep_weights as step
+
+    state = _state(settings, arguments.model, arguments.state, arguments.task)
+    step.run(_train_job(settings, plan.bundle_before(settings, state)), state)
+
+
+def probe_layers(arguments: Namespace) -> None:
+    """Probe the layers of a model before and after fine-tuning."""
+    settings = study.read_settings()
+    from transfer_atlas.steps import probe_layers as step
+
+    state = _state(settings, arguments.model, arguments.state, arguments.task)
+    assert state.recipe is not None and state.seed is not None, f"{state.name} is no state after fine-tuning"
+    task = settings.tasks[state.task]
+    step.run(
+        step.Place(state.model, state.task, state.recipe, str(state.size), state.seed),
+        step.read_states(settings, state),
+        task.type,
+        task.main_metric,
+        plan.measures_of(settings, state),
+        plan.probes_file(state),
+    )
+
+
+def compare_domains(arguments: Namespace) -> None:
+    """Set the gain of fine-tuning in each group against its distance from a reference corpus."""
+    settings = study.read_settings()
+    from transfer_atlas.steps import compare_domains as step
+
+    step.run(settings, plan.expand(settings), plan.RESULTS / "tables")
 
 
 def extract_features(arguments: Namespace) -> None:
@@ -177,8 +220,8 @@ def extract_features(arguments: Namespace) -> None:
     from transfer_atlas.steps import extract_features as step
 
     state = _state(settings, arguments.model, arguments.state, arguments.task)
-    folder = plan.representation_folder(state, arguments.pooling)
-    step.run(settings, state, arguments.pooling, folder)
+    folder = plan.representation_folder(state, arguments.layout)
+    step.run(settings, state, arguments.layout, folder)
 
 
 def aggregate(arguments: Namespace) -> None:
@@ -187,13 +230,21 @@ def aggregate(arguments: Namespace) -> None:
     from transfer_atlas.steps import aggregate as step
 
     selected = plan.expand(settings)
+    bundles = plan.bundles(settings, selected)
     declared = {
         plan.table_file(name): {cell.name: [(run.depth, run.seed) for run in cell.runs] for cell in bundle.cells}
-        for name, bundle in plan.bundles(settings, selected).items()
+        for name, bundle in bundles.items()
     }
     states = plan.intermediate_states(settings, selected)
     trainings = [(state, plan.training_file(state)) for state in states]
-    step.run(declared, trainings, settings.tasks, study.labels(settings), plan.RESULTS / "tables")
+    entries = step.Entries(settings.models, settings.tasks, settings.recipes, study.labels(settings))
+    output = plan.RESULTS / "tables"
+    side = step.Side(
+        searches=[plan.search_file(name) for name in bundles],
+        diagnostics=[plan.probes_file(state) for state in plan.diagnosed_states(settings)],
+        domains=output / "domains.csv",
+    )
+    step.run(declared, trainings, entries, output, side)
 
 
 def plot(arguments: Namespace) -> None:

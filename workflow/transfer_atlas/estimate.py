@@ -68,7 +68,7 @@ def _rows(task: str, split: str, unknown: int) -> int:
 
 def run_flops(settings: Settings, cell: Cell) -> float:
     """Arithmetic of one fine-tuning run of a cell: training (3 times forward) and evaluation."""
-    recipe = settings.recipes[cell.recipe]
+    recipe = plan.recipe_of(settings, cell)
     n = _rows(cell.task, "train", 10_000) if cell.size == "all" else int(cell.size)
     steps = max(recipe.epochs * -(-n // recipe.batch_size), recipe.min_steps)
     evaluated = _rows(cell.task, "validation", 500) + _rows(cell.task, "test", 1000)
@@ -95,7 +95,8 @@ def measured_speed(settings: Settings, finished: list[tuple[Cell, dict[str, Any]
 
 def priority(settings: Settings, cell: Cell) -> int:
     """Priority of a fine-tuning job: its estimated seconds, so that no heavy job is left for last."""
-    seconds = run_seconds(settings, cell, Speed(DEFAULT_FLOPS_PER_SECOND, False)) * len(cell.runs)
+    trainings = len(cell.runs) + plan.number_of_trials(settings, cell)
+    seconds = run_seconds(settings, cell, Speed(DEFAULT_FLOPS_PER_SECOND, False)) * trainings
     return round(min(seconds, OPENING_PRIORITY - 1))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ def describe(settings: Settings, cores: int) -> list[str]:
     selected = plan.expand(settings)
     done = study.Done(settings, selected)
     running = _running(settings)
-    lines = [f"Study {settings.study}: {selected.runs} runs in {len(selected.cells)} cells, {done.runs} different ones"]
+    lines = [f"Study {settings.study}: {study.extent(settings, selected)}, {done.runs} different ones"]
     bundles = plan.bundles(settings, selected)
     tables = sum(plan.table_file(name).is_file() for name in bundles)
     lines.append(f"done     {len(done.finished)} runs, {tables} of {len(bundles)} tables")
@@ -52,7 +53,8 @@ def describe(settings: Settings, cores: int) -> list[str]:
     lines.append(f"missing  {len(done.waiting)} runs")
     by_cell: dict[str, int] = {}
     for cell, _ in done.waiting:
-        by_cell[cell.name] = by_cell.get(cell.name, 0) + 1
+        asked = replace(cell, candidate=None).name  # trials count with the cell that they are for
+        by_cell[asked] = by_cell.get(asked, 0) + 1
     lines += [f"         {count:4d}  {name}" for name, count in sorted(by_cell.items())]
     if done.waiting:
         speed = estimate.measured_speed(settings, done.finished)
@@ -64,7 +66,7 @@ def describe(settings: Settings, cores: int) -> list[str]:
 
 def _wanted_files(settings: Settings, selected: Plan) -> set[Path]:
     names = plan.bundles(settings, selected)
-    return {file(name) for name in names for file in (plan.table_file, plan.predictions_file)}
+    return {file(name) for name in names for file in (plan.table_file, plan.predictions_file, plan.search_file)}
 
 
 def orphans(settings: Settings) -> list[str]:

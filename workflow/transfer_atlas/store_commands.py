@@ -15,7 +15,6 @@ import numpy as np
 
 from transfer_atlas import atomic, plan, study
 from transfer_atlas.errors import UserError
-from transfer_atlas.identity import digest_of
 from transfer_atlas.plan import Bundle, Cell, Run
 from transfer_atlas.settings import Settings
 from transfer_atlas.training.store import PREDICTIONS, RESULT, Store
@@ -23,14 +22,10 @@ from transfer_atlas.training.store import PREDICTIONS, RESULT, Store
 
 def _runs(settings: Settings) -> dict[str, tuple[Cell, Run]]:
     """Digest to cell and run, for all runs that the settings ask for."""
-    known = study.sources()
     found: dict[str, tuple[Cell, Run]] = {}
-    for cell, run in plan.all_runs(settings, plan.expand(settings)):
-        try:
-            digest = digest_of(plan.run_identity(settings, cell, run, known))
-        except OSError:
-            continue  # its data or model is not there yet, so it cannot be stored either
-        found.setdefault(digest, (cell, run))
+    for known in study.known_runs(settings, plan.expand(settings), Store(plan.STORE)):
+        if known.digest is not None:
+            found.setdefault(known.digest, (known.cell, known.run))
     return found
 
 
@@ -100,10 +95,12 @@ def _verify(
 
 def _same_again(settings: Settings, store: Store, digest: str, cell: Cell, run: Run) -> bool:
     """Train the run anew in a store of its own and compare bytes of the predictions and all values."""
-    from transfer_atlas.steps import train, train_heads
+    from transfer_atlas.steps import train, train_heads, train_sequence_heads
     from transfer_atlas.training.cell import Job
 
-    step = train_heads.train if settings.recipes[cell.recipe].method == "extract" else train.train
+    step = train.train
+    if settings.recipes[cell.recipe].method == "extract":
+        step = train_sequence_heads.train if plan.layout(settings, cell).pooled is None else train_heads.train
     with tempfile.TemporaryDirectory(dir=plan.RESULTS) as scratch:
         fresh = Store(Path(scratch))
         step(Job(settings, Bundle(cell.name, (replace(cell, runs=(run,)),)), study.sources(), fresh))

@@ -5,17 +5,20 @@ from __future__ import annotations
 import os
 import sys
 import textwrap
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from transfer_atlas import atomic, estimate, plan
 from transfer_atlas.errors import UserError
-from transfer_atlas.identity import digest_of
+from transfer_atlas.identity import PACKAGE_FOLDER, digest_of, file_digest
 from transfer_atlas.plan import Cell, Plan, Run, Sources
 from transfer_atlas.settings import Settings, Task
 from transfer_atlas.tasks import description
 from transfer_atlas.training.progress import duration
+from transfer_atlas.training.selection import choose, validation_score
 from transfer_atlas.training.store import Store
 
 TABLES = (
@@ -25,12 +28,24 @@ TABLES = (
     "intermediate.csv",
     "layers_kept.csv",
     "intermediate_training.csv",
+    "search.csv",
     "costs.csv",
+    "claims.csv",
+    "peters2019.csv",
+    "peters2019.md",
+    "peters2019_analyses.csv",
+    "guidelines.csv",
+    "guidelines.md",
+    "diagnostics.csv",
+    "domains.csv",
+    "domain_correlations.csv",
     "overlap.csv",
     "findings.json",
     "findings.txt",
 )
-FIGURES = ("finetune_vs_extract", "intermediate", "layers_kept", "costs")
+# Those that jobs of their own make, the others come from the runs.
+NOT_FROM_RUNS = ("domains.csv", "domain_correlations.csv", "overlap.csv")
+FIGURES = ("finetune_vs_extract", "intermediate", "layers_kept", "costs", "peters2019", "layer_curves")
 
 _CATEGORY = {
     "runs": "All runs",
@@ -42,7 +57,20 @@ _CATEGORY = {
     "intermediate": "Intermediate task",
     "intermediate_training": "Intermediate task",
     "layers_kept": "Layers kept",
+    "search": "Hyper-parameters",
+    "claims": "Claims",
+    "guidelines": "Claims",
+    "peters2019": "Peters et al. 2019",
+    "peters2019_analyses": "Peters et al. 2019",
+    "diagnostics": "Layer diagnostics",
+    "layer_curves": "Layer diagnostics",
+    "domains": "Domain",
+    "domain_correlations": "Domain",
 }
+# The numbers that papers print, which tables and claims are compared with.
+_PUBLISHED = PACKAGE_FOLDER / "analysis" / "published"
+# What makes a recipe one side of a claim.
+_SIDE = {"method", "head", "pairs", "unfreeze_epochs"}
 
 
 def put_interpreter_on_path() -> None:
@@ -67,11 +95,18 @@ def labels(settings: Settings) -> dict[str, str]:
 
 
 def analysis_settings(settings: Settings, selected: Plan) -> dict[str, Any]:
-    """Every setting that the tables depend on: the declared grid, main metrics and labels."""
+    """Every setting that the tables depend on: the declared grid, who plays what, main metrics and labels; and the
+    papers' numbers."""
+    cells = selected.cells.values()
+    played = {"paper_name", "stand_in"}
     return {
         "cells": {name: [[run.depth, run.seed] for run in cell.runs] for name, cell in selected.cells.items()},
         "metrics": {task: settings.tasks[task].main_metric for task in selected.tasks},
+        "models": {c.model: settings.models[c.model].model_dump(include=played) for c in cells},
+        "tasks": {c.task: settings.tasks[c.task].model_dump(include={*played, "type"}) for c in cells},
+        "recipes": {c.recipe: settings.recipes[c.recipe].model_dump(include=_SIDE) for c in cells},
         "labels": labels(settings),
+        "published": {file.name: file_digest(file) for file in sorted(_PUBLISHED.glob("*.csv"))},
     }
 
 
@@ -162,6 +197,54 @@ def sources() -> Sources:
     return Sources(artifact, data)
 
 
+@dataclass(frozen=True)
+class Known:
+    """A run, its digest as soon as that can be told, and its result as soon as it is in the store.
+
+    `cell` has the candidate where the run is a trial or its cell's search has ended.
+    """
+
+    cell: Cell
+    run: Run
+    digest: str | None
+    result: dict[str, Any] | None
+
+
+def known_runs(settings: Settings, selected: Plan, store: Store) -> Iterator[Known]:
+    """Every run of the plan, trials too, in a fixed order."""
+    made = sources()
+    trials: dict[tuple[Cell, Run], dict[str, Any] | None] = {}
+    chosen: dict[Cell, Cell | None] = {}
+
+    def resolved(cell: Cell) -> Cell | None:
+        """The cell with the candidate that its trials chose; None while one of them is missing."""
+        metric = settings.tasks[cell.task].main_metric
+        scores = {}
+        for one in plan.trials_of(settings, cell):
+            results = [trials[one, run] for run in one.runs]
+            scores[one] = [validation_score(result, metric) for result in results if result is not None]
+            if len(scores[one]) < len(results):
+                return None
+        return replace(cell, candidate=choose(scores).candidate)
+
+    for cell, run in plan.all_runs(settings, selected):
+        found: Cell | None = cell
+        if plan.searches(settings, cell):
+            if cell not in chosen:
+                chosen[cell] = resolved(cell)
+            found = chosen[cell]
+        digest = result = None
+        if found is not None:
+            try:
+                digest = digest_of(plan.run_identity(settings, found, run, made))
+                result = store.peek(digest)
+            except (OSError, KeyError, ValueError):
+                pass  # its data or model is not there yet
+            if found.candidate is not None:
+                trials[found, run] = result
+        yield Known(found or cell, run, digest, result)
+
+
 class Done:
     """Which runs of a plan are in the store."""
 
@@ -169,26 +252,27 @@ class Done:
         self.finished: list[tuple[Cell, dict[str, Any]]] = []
         self.waiting: list[tuple[Cell, Run]] = []
         self.digests: set[str] = set()
-        store, known = Store(plan.STORE), sources()
-        for cell, run in plan.all_runs(settings, selected):
-            try:
-                digest = digest_of(plan.run_identity(settings, cell, run, known))
-            except (OSError, KeyError, ValueError):
-                self.waiting.append((cell, run))
+        for known in known_runs(settings, selected, Store(plan.STORE)):
+            if known.digest in self.digests:
                 continue
-            if digest in self.digests:
-                continue
-            self.digests.add(digest)
-            result = store.peek(digest)
-            if result is None:
-                self.waiting.append((cell, run))
+            if known.digest is not None:
+                self.digests.add(known.digest)
+            if known.result is None:
+                self.waiting.append((known.cell, known.run))
             else:
-                self.finished.append((cell, result))
+                self.finished.append((known.cell, known.result))
 
     @property
     def runs(self) -> int:
-        """Different runs that the plan needs, as far as can be told."""
+        """Different runs that the plan needs, trials too, as far as can be told."""
         return len(self.finished) + len(self.waiting)
+
+
+def extent(settings: Settings, selected: Plan) -> str:
+    """How many runs and cells a plan has, and how many trials to choose hyper-parameters by."""
+    trials = sum(plan.number_of_trials(settings, cell) for cell in selected.cells.values())
+    after = f" after {trials} trials" if trials else ""
+    return f"{selected.runs} runs in {len(selected.cells)} cells{after}"
 
 
 def describe_plan(settings: Settings, selected: Plan, cores: int | None) -> str:
@@ -199,7 +283,7 @@ def describe_plan(settings: Settings, selected: Plan, cores: int | None) -> str:
     basis = "at the speed of finished runs" if speed.measured else "a first guess; `status` knows more once runs finish"
     left = f"about {duration(seconds)} on {cores or 1} cores, {basis}" if done.waiting else "nothing left to train"
     return (
-        f"Study {settings.study}: {selected.runs} runs in {len(selected.cells)} cells; "
+        f"Study {settings.study}: {extent(settings, selected)}; "
         f"{len(done.waiting)} to train, {len(done.finished)} in the store\n"
         f"Training: {left}\n"
         "Progress: python -m transfer_atlas status; logs in results/logs/"

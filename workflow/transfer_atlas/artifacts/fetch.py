@@ -107,6 +107,8 @@ def _checked(artifact: Artifact, manifest: dict[str, Any]) -> dict[str, str]:
     """The checksums of a manifest that configuration and lock speak about."""
     if isinstance(artifact, HubArtifact):
         return {file: facts["sha256"] for file, facts in manifest["files"].items()}
+    if isinstance(manifest["sha256"], dict):
+        return dict(manifest["sha256"])
     return {WHOLE: manifest["sha256"]}
 
 
@@ -130,11 +132,12 @@ def _fetch_anew(name: str, artifact: Artifact, folder: Path, lock: Path) -> None
     print(f"{name}: {len(manifest['files'])} files, {size / MEGABYTE:.1f} MB", flush=True)
 
 
-def _obtain(name: str, artifact: Artifact, scratch: Path, files: Path, lock: Path) -> str | None:
+def _obtain(name: str, artifact: Artifact, scratch: Path, files: Path, lock: Path) -> str | dict[str, str] | None:
     """Download into `scratch`, verify, and place in `files`; nothing unverified is unpacked.
 
     Returns:
-        SHA-256 of the downloaded file; for a folder of this machine, of its list of checksums; None for a repository.
+        SHA-256 of the downloaded file; for a list of addresses, of each file by its name; for a folder of this machine,
+        of its list of checksums; None for a repository.
     """
     match artifact:
         case WheelArtifact():
@@ -144,16 +147,13 @@ def _obtain(name: str, artifact: Artifact, scratch: Path, files: Path, lock: Pat
             unpack(downloaded, files, artifact.members)
             return sha256
         case UrlArtifact():
-            downloaded = url.download(artifact.url, scratch)
-            sha256 = file_digest(downloaded)
-            enforce(name, artifact, {WHOLE: sha256}, lock)
-            if archive_kind(downloaded) is not None:
-                unpack(downloaded, files, artifact.members)
-            elif matching(downloaded.name, artifact.members):
-                downloaded.rename(files / downloaded.name)
-            else:
-                raise UserError(f"{downloaded.name} is no archive and matches none of `members`; remove `members`")
-            return sha256
+            several = [url.download(address, scratch) for address in artifact.files.values()]
+            came = {file.name: file_digest(file) for file in several}
+            one = came[several[0].name] if isinstance(artifact.url, str) else None
+            enforce(name, artifact, came if one is None else {WHOLE: one}, lock)
+            for file in several:
+                _place(file, files, artifact.members)
+            return came if one is None else one
         case HubArtifact():
             hub.download(artifact, scratch, files)
             enforce(name, artifact, checksums(files), lock)
@@ -165,3 +165,15 @@ def _obtain(name: str, artifact: Artifact, scratch: Path, files: Path, lock: Pat
             sha256 = digest_of(copied) if source.is_dir() else copied[source.name]
             enforce(name, artifact, {WHOLE: sha256}, lock)
             return sha256
+
+
+def _place(downloaded: Path, files: Path, members: list[str]) -> None:
+    """Unpack a downloaded archive into `files`, or move a plain file there."""
+    if archive_kind(downloaded) is not None:
+        unpack(downloaded, files, members)
+    elif not matching(downloaded.name, members):
+        raise UserError(f"{downloaded.name} is no archive and matches none of `members`; remove `members`")
+    elif (files / downloaded.name).exists():
+        raise UserError(f"{downloaded.name} is also in an archive of this artifact; put it into an artifact of its own")
+    else:
+        downloaded.rename(files / downloaded.name)

@@ -1,7 +1,8 @@
 """Checksums are enforced: the configuration's where it has them, else those that `artifacts.lock` recorded.
 
 `artifacts.lock` is JSON, kept under version control beside the configuration:
-`{name: {"source": "wheel a==1", "sha256": ...}}`, or `"files": {path: sha256}` for a hub repository.
+`{name: {"source": "wheel a==1", "sha256": ...}}`, or `"files": {path: sha256}` for several files (a hub repository, a
+list of addresses).
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ def source_of(artifact: Artifact) -> str:
             kind = "" if artifact.repo_type == "model" else f"{artifact.repo_type} "
             return f"hub {kind}{artifact.repo}@{artifact.revision}"
         case UrlArtifact():
-            return f"url {artifact.url}"
+            return f"url {' '.join(artifact.files.values())}"
         case PathArtifact():
             return f"path {artifact.path}"
 
@@ -36,7 +37,7 @@ def source_of(artifact: Artifact) -> str:
 def enforce(name: str, artifact: Artifact, came: dict[str, str], lock: Path) -> None:
     """Compare the SHA-256 (hex) by file of what came with what is expected; record those nobody expected yet.
 
-    `came` has the one key `WHOLE` for a wheel, a url or a path. Entries of another source are replaced.
+    `came` has the one key `WHOLE` for a wheel, one address or a path. Entries of another source are replaced.
 
     Raises:
         UserError: for a checksum that differs, saying what was expected, what came and how to accept it; for a
@@ -87,7 +88,7 @@ def _is_entry(value: Any) -> bool:
 
 
 def _configured(artifact: Artifact) -> dict[str, str]:
-    if isinstance(artifact, HubArtifact):
+    if isinstance(artifact.sha256, dict):
         return dict(artifact.sha256)
     return {WHOLE: artifact.sha256} if artifact.sha256 else {}
 

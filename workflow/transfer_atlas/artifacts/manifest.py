@@ -16,8 +16,8 @@ def checksums(folder: Path) -> dict[str, str]:
     return {path.relative_to(folder).as_posix(): file_digest(path) for path in paths}
 
 
-def describe(name: str, artifact: Artifact, sha256: str | None, files: Path) -> dict[str, Any]:
-    """The manifest of the files under `files`; `sha256` is the checksum of the one file that was downloaded.
+def describe(name: str, artifact: Artifact, sha256: str | dict[str, str] | None, files: Path) -> dict[str, Any]:
+    """The manifest of the files under `files`; `sha256` is the checksum of what was downloaded, by name for several.
 
     It holds no time and no machine, so equal content gives equal bytes.
     """

@@ -1,4 +1,4 @@
-"""One file behind http(s), streamed to disk, with patience for servers that are busy or break off."""
+"""A file behind http(s), streamed to disk, with patience for servers that are busy or break off."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import time
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
 import httpx2
 
 from transfer_atlas.artifacts.names import safe_path
 from transfer_atlas.artifacts.progress import Watch, watching
 from transfer_atlas.errors import UserError
+from transfer_atlas.settings import file_name_in
 
 ATTEMPTS = 6
 FIRST_WAIT_SECONDS = 1.0  # doubled after every attempt: 1, 2, 4, 8, 16
@@ -30,12 +30,12 @@ class _Busy(Exception):
 
 
 def file_name(url: str) -> str:
-    """The name of the file behind `url`: the last segment of its path, `download` where there is none.
+    """The name of the file behind `url`, see `file_name_in`.
 
     Raises:
         UserError: for a segment that is no plain file name.
     """
-    name = unquote(urlsplit(url).path.rsplit("/", 1)[-1]) or "download"
+    name = file_name_in(url)
     if "/" in name or safe_path(name) == ".":
         raise UserError(f"{url} does not end in a plain file name; use another address of this file")
     return name
@@ -55,7 +55,7 @@ def retry_after(value: str | None, now: datetime) -> float | None:
 
 
 def download(url: str, scratch: Path) -> Path:
-    """Stream the file behind `url` into `scratch` and return its path.
+    """Stream the file behind `url` into a folder of its own below `scratch` and return its path.
 
     Tried again after refused or broken connections, truncated bodies, 429 and server errors; waits double, unless the
     server asks for another wait.
@@ -63,9 +63,10 @@ def download(url: str, scratch: Path) -> Path:
     Raises:
         UserError: for an address that does not exist or is forbidden, and when the last attempt failed.
     """
-    folder = scratch / "url"
-    folder.mkdir()
-    target = folder / file_name(url)
+    name = file_name(url)
+    folder = scratch / "url" / name
+    folder.mkdir(parents=True)
+    target = folder / name
     timeout = httpx2.Timeout(TIMEOUT_SECONDS)
     with watching(f"url {url}", folder) as watch, httpx2.Client(follow_redirects=True, timeout=timeout) as client:
         for attempt in range(1, ATTEMPTS + 1):

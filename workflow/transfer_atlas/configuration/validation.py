@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from transfer_atlas.configuration.files import ABSENT, Key, value_at
 from transfer_atlas.configuration.wording import ENTRY, Problem, hint, nearest, nearest_names, one_of
-from transfer_atlas.settings import Settings, json_schema
+from transfer_atlas.settings import Recipe, Settings, json_schema
 
 Node = dict[str, Any]
 
@@ -26,7 +26,7 @@ FORMS = {
     "revision": "a commit: 40 characters, each 0-9 or a-f (names of branches move)",
     "wheel": "name==version",
     "repo": "namespace/name",
-    "url": "an address that begins with http:// or https://",
+    "url": "an address that begins with http:// or https://, or a list of such addresses",
 }
 _BRANCH_TYPES = {"dict": "object", "list": "array"}
 _PLURALS = {"string": "texts", "number": "numbers", "integer": "whole numbers", "object": "entries"}
@@ -41,6 +41,17 @@ def validate(config: Mapping[str, Any]) -> Settings | list[Problem]:
         return Settings.model_validate(dict(config))
     except ValidationError as error:
         return list(_from_pydantic(error.errors(include_url=False), config))
+
+
+def invalid_recipe(name: str, recipe: Mapping[str, Any]) -> list[Problem]:
+    """What is wrong with a recipe that is put together from several places, as if it stood under this name."""
+    try:
+        Recipe.model_validate(dict(recipe))
+    except ValidationError as error:
+        place = ("recipes", name)
+        details = [{**detail, "loc": (*place, *detail["loc"])} for detail in error.errors(include_url=False)]
+        return list(_from_pydantic(details, {"recipes": {name: recipe}}))
+    return []
 
 
 def _no_plain_data(value: Any, key: Key) -> Iterator[Problem]:
@@ -117,6 +128,8 @@ def described(node: Node, key: Key) -> str:
     if "discriminator" in node:
         return f"a mapping with source ({', '.join(node['discriminator']['mapping'])}) and the settings of that source"
     if "anyOf" in node:
+        if key and key[-1] in FORMS:
+            return FORMS[key[-1]]
         *others, last = (described(option, key) for option in _alternatives(node))
         return f"{', '.join(others)} or {last}"
     if "const" in node or "enum" in node:

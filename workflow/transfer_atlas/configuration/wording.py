@@ -6,7 +6,7 @@ import datetime
 import difflib
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -90,3 +90,10 @@ def hint(value: Any, expected: str) -> str:
     if expected == "boolean" and isinstance(value, str):
         return " (without quotes)"
     return ""
+
+
+def unknown(key: Key, value: str, allowed: Iterable[str], what: str) -> Iterator[Problem]:
+    """The problem of a name that no entry has, or nothing."""
+    names = sorted(allowed)
+    if value not in names:
+        yield Problem(key, value, f"no such {what}; there are {', '.join(names) or 'none yet'}{nearest(value, names)}")

@@ -3,48 +3,106 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from transfer_atlas import atomic, settings
-from transfer_atlas.analysis import findings, intermediate_training, tables
+import pandas as pd
+
+from transfer_atlas import atomic
+from transfer_atlas.analysis import (
+    diagnostics,
+    findings,
+    guidelines,
+    intermediate_training,
+    peters2019,
+    peters2019_page,
+    search,
+    tables,
+)
+from transfer_atlas.analysis.claims import claim
+from transfer_atlas.analysis.claims import peters2019 as peters2019_claims
+from transfer_atlas.analysis.evidence import Evidence
 from transfer_atlas.analysis.runs import Declared, collect
 from transfer_atlas.plan import State
+from transfer_atlas.settings import Model, Recipe, Task
+
+
+@dataclass(frozen=True)
+class Entries:
+    """The entries of the configuration that say what was run, and how they are called."""
+
+    models: Mapping[str, Model]
+    tasks: Mapping[str, Task]
+    recipes: Mapping[str, Recipe]
+    labels: Mapping[str, str]
+    """Names to show, by name of the entry; entries without one show their own name."""
+
+
+@dataclass(frozen=True)
+class Side:
+    """Files of what is made beside the runs."""
+
+    searches: Sequence[Path] = ()
+    """Trials by which hyper-parameters were chosen."""
+    diagnostics: Sequence[Path] = ()
+    """What each layer knows before and after fine-tuning (`steps.probe_layers`)."""
+    domains: Path | None = None
+    """Gains by group of a task, with the group's divergence from a reference corpus (`steps.compare_domains`)."""
 
 
 def run(
     files: Mapping[Path, Declared],
     trainings: Sequence[tuple[State, Path]],
-    tasks: Mapping[str, settings.Task],
-    labels: Mapping[str, str],
+    entries: Entries,
     output: Path,
+    side: Side = Side(),
 ) -> None:
     """Write all tables and the findings into the folder `output`.
 
     Args:
         files: for each file of results/cells the cells and runs that it must hold.
         trainings: each state after an intermediate task, and the file that says how its training went.
-        tasks: the configured tasks, for their main metrics.
-        labels: names to show, by name of the entry; entries without one show their own name.
+        entries: the configuration's entries.
         output: the folder; its other files are left alone.
+        side: files of what is made beside the runs.
 
     Raises:
         UserError: a declared run is missing or incomplete.
     """
     runs = collect(files)
-    main = tables.main_scores(runs, tasks)
+    main = tables.main_scores(runs, entries.tasks)
     made = {
-        "scores": tables.scores(runs, tasks),
+        "scores": tables.scores(runs, entries.tasks),
         "finetune_vs_extract": tables.finetune_vs_extract(main),
         "intermediate": tables.intermediate(main),
         "layers_kept": tables.layers_kept(main),
         "costs": tables.costs(runs),
     }
-    found = findings.find(made["finetune_vs_extract"], made["intermediate"], made["layers_kept"], labels)
+    found = findings.find(made["finetune_vs_extract"], made["intermediate"], made["layers_kept"], entries.labels)
     tables.write_runs(runs, output / "runs.csv")
     made["intermediate_training"] = intermediate_training.collect(trainings)
+    made["search"] = search.collect(side.searches)
+    made |= _papers(Evidence.of(runs, entries.models, entries.tasks, entries.recipes), side)
     for name, table in made.items():
         tables.write(table, output / f"{name}.csv")
         print(f"{name}: {len(table)} rows", flush=True)
+    page = peters2019_page.page(made["peters2019"], made["peters2019_analyses"], entries.labels)
+    atomic.write_text(output / "peters2019.md", page)
+    atomic.write_text(output / "guidelines.md", guidelines.page(made["guidelines"], entries.labels))
     atomic.write_json(output / "findings.json", found.data)
     atomic.write_text(output / "findings.txt", "".join(f"{line}\n" for line in found.lines))
     print("\n".join(found.lines), flush=True)
+
+
+def _papers(evidence: Evidence, side: Side) -> dict[str, pd.DataFrame]:
+    """The papers' tables, claims and guidelines."""
+    probed = diagnostics.collect(side.diagnostics)
+    genres = None if side.domains is None else tables.read(side.domains)
+    claims = peters2019_claims.claims(evidence, genres, probed)
+    return {
+        "diagnostics": probed,
+        "peters2019": peters2019.table2(evidence),
+        "peters2019_analyses": peters2019.analyses(evidence, genres),
+        "claims": claim.table(claims),
+        "guidelines": guidelines.table(evidence, claims),
+    }

@@ -8,14 +8,26 @@ from pathlib import Path
 
 from transfer_atlas.analysis import tables as table_files
 from transfer_atlas.errors import UserError
-from transfer_atlas.figures import costs, finetune_vs_extract, intermediate, layers_kept, style
+from transfer_atlas.figures import (
+    costs,
+    finetune_vs_extract,
+    intermediate,
+    layer_curves,
+    layers_kept,
+    peters2019,
+    style,
+)
 
 FIGURES = {
     "finetune_vs_extract": finetune_vs_extract.draw,
     "intermediate": intermediate.draw,
     "layers_kept": layers_kept.draw,
     "costs": costs.draw,
+    "peters2019": peters2019.draw,
+    "layer_curves": layer_curves.draw,
 }
+# What figures are drawn from.
+TABLES = (*table_files.COLUMNS, "peters2019", "diagnostics")
 
 
 def run(tables: Path, figures: Sequence[str], labels: Mapping[str, str], output: Path) -> None:
@@ -31,7 +43,7 @@ def run(tables: Path, figures: Sequence[str], labels: Mapping[str, str], output:
             near = difflib.get_close_matches(name, FIGURES, n=1)
             hint = f"; did you mean {near[0]}?" if near else ""
             raise UserError(f"no figure is called {name}; there are {', '.join(FIGURES)}{hint}")
-    found = {name: table_files.read(tables / f"{name}.csv") for name in table_files.COLUMNS}
+    found = {name: table_files.read(tables / f"{name}.csv") for name in TABLES}
     for name in figures:
         figure = FIGURES[name](found, labels)
         for kind in ("svg", "png"):

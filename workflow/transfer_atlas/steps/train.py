@@ -3,48 +3,48 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from transfer_atlas import plan
-from transfer_atlas.models.encoder import load_pretrained
 from transfer_atlas.plan import Cell, Run
 from transfer_atlas.training import device, placement
-from transfer_atlas.training.cell import Job, run_all
+from transfer_atlas.training.cell import Job
 from transfer_atlas.training.checkpoint import Keeper
-from transfer_atlas.training.finetuning import Starts, TaskData, finetune
+from transfer_atlas.training.finetuning import finetune
 from transfer_atlas.training.outcome import Trained
 from transfer_atlas.training.results import write_table
+from transfer_atlas.training.search import Searched, search_and_run, write_trials
+from transfer_atlas.training.starts import starts_of
 
 
-def train(job: Job) -> list[dict[str, Any]]:
-    """Train the cell's runs that are not in the store; the results of all."""
+def train(job: Job) -> Searched:
+    """Train the cell's trials and runs that are not in the store; the results of all."""
     device.prepare_process()
     placement.lease(job.settings.execution.runs_per_gpu)
     settings, cell = job.settings, job.cell
-    model, task = settings.models[cell.model], settings.tasks[cell.task]
-    pretrained = load_pretrained(plan.model_folder(settings, cell.model), model.layers, task.max_length)
-    starts = Starts(pretrained, TaskData.of_cell(settings, cell, pretrained), settings.engine)
+    starts = starts_of(settings, cell)
 
     def train_one(runs: Sequence[tuple[Cell, Run]], keeper: Keeper) -> list[Trained]:
-        ((_, run),) = runs
+        ((one, run),) = runs
         start = None
         if cell.intermediate != plan.NONE:
             start = plan.weights_file(plan.state_of(settings, cell, run.seed))
         trained = finetune(
             starts,
-            recipe=settings.recipes[cell.recipe],
+            recipe=plan.recipe_of(settings, one),
             entry=plan.surgery_of(settings, cell.surgery),
             size=cell.size,
             run=run,
             start=start,
-            keep_weights=cell.target is not None,
+            keep_weights=plan.keeps_weights(cell, run),
             observer=keeper,
         )
         return [trained]
 
-    return run_all(job, train_one)
+    return search_and_run(job, train_one)
 
 
 def run(job: Job) -> None:
-    """Train the cell's runs and write its table."""
-    write_table(job.settings, job.bundle, train(job), job.store)
+    """Train the cell's runs and write its tables."""
+    done = train(job)
+    write_trials(job.settings, job.bundle, done.trials)
+    write_table(job.settings, job.bundle, done.results, job.store)

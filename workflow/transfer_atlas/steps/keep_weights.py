@@ -1,4 +1,4 @@
-"""Train on an intermediate task, leaving out the target's evaluation texts; the weights go to results/intermediate."""
+"""Train the run that makes a model state, or take it from the store, and put its weights where the state belongs."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def publish(source: Path, destination: Path) -> None:
 
 def run(job: Job, state: State) -> None:
     """Train the one run of the cell and put its weights and result where those of `state` belong."""
-    (result,) = train(job)
+    (result,) = train(job).results
     digest = str(result["digest"])
     publish(job.store.folder(digest) / store.WEIGHTS, plan.weights_file(state))
     atomic.write_json(plan.training_file(state), result)
