@@ -177,8 +177,8 @@ def _save_elmo_weights(path: Path, options: dict[str, Any]) -> None:
                 draw(f"{name}/W_P_0", cell, out)
 
 
-@pytest.fixture
-def make_elmo(tmp_path: Path) -> Callable[..., Path]:
+@pytest.fixture(scope="session")
+def make_elmo(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     """Save a random ELMo model in the original files; `lstm` and `char_cnn` change these sections of its options.
 
     Weights are so large and clips so tight that clipping happens.
@@ -190,8 +190,7 @@ def make_elmo(tmp_path: Path) -> Callable[..., Path]:
             "lstm": {**ELMO_OPTIONS["lstm"], **(lstm or {})},
             "char_cnn": {**ELMO_OPTIONS["char_cnn"], **(char_cnn or {})},
         }
-        folder = tmp_path / "elmo"
-        folder.mkdir()
+        folder = tmp_path_factory.mktemp("elmo")
         (folder / "tiny_options.json").write_text(json.dumps(options), encoding="utf-8")
         _save_elmo_weights(folder / "tiny_weights.hdf5", options)
         return folder

@@ -9,7 +9,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from transfer_atlas.models.elmo import recurrence
 from transfer_atlas.models.elmo.recurrence import State
-from transfer_atlas.models.elmo.sequences import one_after_the_other, side_by_side
+from transfer_atlas.models.slots import one_after_the_other, side_by_side
 
 OUT, CELL = 3, 4
 SIZES = [3, 3, 2, 1]

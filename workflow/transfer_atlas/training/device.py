@@ -22,6 +22,8 @@ def prepare_process(threads: int = 1) -> None:
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(True)
+    # cuDNN's LSTMs and convolutions would round float32 to ten bits.
+    torch.backends.cudnn.allow_tf32 = False
     _keep_freed_memory()
     # What has been imported stays: the collector need not look through it again and again.
     gc.freeze()

@@ -24,9 +24,6 @@ from transfer_atlas.training.outcome import Trained, scored, with_cut_words
 from transfer_atlas.training.targets import Scaling, Targets, rows_of_parts, scaled, targets_of, unscaled
 from transfer_atlas.training.unit_examples import kept_labels, reachable
 
-ONE_LAYER_HEADS = ("linear", "crf", "bi_attention")
-"""Heads that read the layer that the recipe names; the others learn a mix of all."""
-
 
 @dataclass(frozen=True)
 class StoredUnits:
@@ -142,7 +139,8 @@ def train_sequence_head(
     where = device.choose_device()
     layers, features = data.units["train"].states.shape[1:]
     layer = None
-    if recipe.head in ONE_LAYER_HEADS:
+    # A linear head reads the layer that the recipe names; the others learn a mix of all.
+    if recipe.head == "linear":
         layer, layers = layers - 1 if recipe.layer == "last" else int(recipe.layer), 1
     units = {split: replace(stored, layer=layer) for split, stored in data.units.items()}
     chosen = nested_subset(len(data.splits["train"]), size, seed)

@@ -9,7 +9,7 @@ from transfer_atlas.models.dropout import StreamDropout
 from transfer_atlas.models.elmo import recurrence
 from transfer_atlas.models.elmo.options import Lstm
 from transfer_atlas.models.elmo.recurrence import State
-from transfer_atlas.models.elmo.sequences import Slots
+from transfer_atlas.models.slots import Slots
 
 
 class BiLstmLayer(nn.Module):

@@ -13,9 +13,9 @@ from transfer_atlas.models.elmo.bilm import BiLm
 from transfer_atlas.models.elmo.characters import BEGIN_ROW, END_ROW, Words
 from transfer_atlas.models.elmo.options import Options, read_options
 from transfer_atlas.models.elmo.recurrence import State
-from transfer_atlas.models.elmo.sequences import Slots, one_after_the_other, side_by_side
 from transfer_atlas.models.elmo.token_encoder import TokenEncoder
 from transfer_atlas.models.elmo.weights import read_parameters
+from transfer_atlas.models.slots import Slots, one_after_the_other, side_by_side
 
 OPTIONS, WEIGHTS = "*options.json", "*weights.hdf5"
 

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from transfer_atlas.models.elmo.sequences import Slots, side_by_side
 from transfer_atlas.models.heads.tag_schemes import Impossible
 from transfer_atlas.models.sequences import Padding, Sequences
+from transfer_atlas.models.slots import Slots, side_by_side
 
 FORBIDDEN = -1.0e4
 """Score of what is impossible. Its exponential is 0; unlike minus infinity it leaves no gradient undefined."""
