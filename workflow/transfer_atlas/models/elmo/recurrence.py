@@ -143,7 +143,7 @@ def run(
     cell_clip: float | None,
     output_clip: float | None,
 ) -> tuple[Tensor, State]:
-    """Run B sequences in two directions, in the order of `sequences.Slots`.
+    """Run B sequences in two directions, in the order of `slots.Slots`.
 
     Args:
         inputs: [2, N, 4C] what the inputs and the bias give to the gates: write, new value, forget, read.

@@ -1,6 +1,6 @@
 """Linear-chain conditional random field (Lafferty et al. 2001) over the tags of each sequence, exact.
 
-Sums over all paths run in both directions at once, all sequences side by side (`elmo.sequences`), and give gradients
+Sums over all paths run in both directions at once, all sequences side by side (`slots`), and give gradients
 without a second pass: that of the log-partition is the marginal probability of each tag and of each pair of neighbours.
 """
 
