@@ -56,6 +56,7 @@ def entries(tasks):
         tasks={**tasks, "sentiment": tasks["sentiment"].model_copy(update={"paper_name": "SST-2"})},
         recipes={"finetune": tune, "extract": tune.model_copy(update={"method": "extract"})},
         labels={"sentiment": "Film reviews"},
+        label_counts={"sentiment": {"test": {"bad": 100, "good": 100}}},
     )
 
 
@@ -134,6 +135,8 @@ def test_claims_are_judged_from_runs_and_side_files(study, entries, tmp_path):
     assert verdict("P1", "SST-2") == ("contradicted", 2000)
     assert verdict("P13", "SST-2")[0] == "supported"
     assert verdict("P12", "all")[0] == "not run"
+    table2 = tables.read(tmp_path / "tables/peters2019.csv")
+    assert set(table2["constant"].dropna()) == {50.0} and table2["learnt"].dropna().all()
     assert "tiny† | Film reviews† (SST-2)" in (tmp_path / "tables/peters2019.md").read_text()
 
 

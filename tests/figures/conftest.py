@@ -73,6 +73,7 @@ def _table2() -> pd.DataFrame:
             rows.append(
                 {
                     "paper_model": paper_model,
+                    "system": model,
                     "model": model,
                     "model_stands_in": model == "tiny" if model else pd.NA,
                     "arm": "difference",

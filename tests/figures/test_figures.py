@@ -124,6 +124,16 @@ def test_peters2019_shows_ours_with_intervals_and_theirs_hollow(made):
     assert [label.get_text() for label in axes.get_yticklabels()][:2] == ["CoNLL-2003 NER", "SST-2†"]
 
 
+def test_peters2019_crosses_out_what_learnt_nothing_and_calls_a_system_by_the_papers_name(made):
+    table = made["peters2019"].copy()
+    table.loc[table["system"] == "own", "system"] = "own, other"
+    table["learnt"] = [task != "MRPC" if task != "SST-2" else None for task in table["paper_task"]]
+    figure = peters2019.draw({**made, "peters2019": table}, {"tiny": "MiniLM"})
+    assert legend(figure) == ["BERT-base", "MiniLM†", peters2019.UNLEARNT, "published"]
+    crossed = [list(line.get_xdata()) for line in figure.axes[0].lines if line.get_marker() == "x"]
+    assert crossed == [[5.5], [3.0]]
+
+
 def test_layer_curves_have_a_panel_for_each_task_and_measure(made):
     figure = layer_curves.draw(made, LABELS)
     assert titles(figure) == ["Film reviews", "similarity"] * 2

@@ -195,6 +195,6 @@ def test_removed_task_leaves_the_tables_although_its_files_lie_about(study: Litt
         assert "similarity" not in path.read_text(encoding="utf-8"), path
     assert set(study.table("runs")["task"]) == {"sentiment"}
     orphans = study.atlas("status", "--orphans").out.splitlines()
-    assert orphans[0].startswith("2 cell files and 2 stored runs")
+    assert orphans[0].startswith("3 cell files and 2 stored runs")
     assert str(cell.relative_to(study.folder)) in orphans
     assert sum(line.startswith("results/store/") for line in orphans) == 2

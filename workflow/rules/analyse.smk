@@ -8,6 +8,7 @@ rule aggregate:
         trainings=[plan.training_file(state) for state in plan.intermediate_states(SETTINGS, PLAN)],
         probes=[plan.probes_file(state) for state in plan.diagnosed_states(SETTINGS)],
         domains="results/tables/domains.csv",
+        statistics=[file for task in PLAN.tasks for file in task_files(task, splits=[])],
     output:
         [
             report(table, **study.in_report(table))

@@ -13,6 +13,7 @@ from transfer_atlas.configuration import problems
 from transfer_atlas.errors import UserError
 from transfer_atlas.plan import Bundle, State
 from transfer_atlas.settings import Settings
+from transfer_atlas.tasks import description
 
 if TYPE_CHECKING:
     from transfer_atlas.training.cell import Job
@@ -237,7 +238,9 @@ def aggregate(arguments: Namespace) -> None:
     }
     states = plan.intermediate_states(settings, selected)
     trainings = [(state, plan.training_file(state)) for state in states]
-    entries = step.Entries(settings.models, settings.tasks, settings.recipes, study.labels(settings))
+    counted = {task: description.describe(plan.task_folder(task))["label_counts"] for task in selected.tasks}
+    label_counts = {task: counts for task, counts in counted.items() if counts is not None}
+    entries = step.Entries(settings.models, settings.tasks, settings.recipes, study.labels(settings), label_counts)
     output = plan.RESULTS / "tables"
     side = step.Side(
         searches=[plan.search_file(name) for name in bundles],

@@ -55,7 +55,7 @@ def study() -> Callable[..., Evidence]:
     A score may be a dict of seeds, or of sizes to such.
     """
 
-    def made(scores, models=MODELS, tasks=TASKS, recipes=RECIPES, validation=None) -> Evidence:
+    def made(scores, models=MODELS, tasks=TASKS, recipes=RECIPES, validation=None, counts=None) -> Evidence:
         found: dict = {}
         for (name, data, recipe), given in scores.items():
             by_size = given if isinstance(given, dict) and min(given) > 50 else {1000: given}
@@ -64,7 +64,7 @@ def study() -> Callable[..., Evidence]:
                 chosen_by = (validation or {}).get(recipe)
                 seen = test if chosen_by is None else dict.fromkeys(test, chosen_by)
                 found.setdefault((name, data), {}).setdefault(n_train, {})[recipe] = Scores(seen, test)
-        return Evidence(models, tasks, recipes, found)
+        return Evidence(models, tasks, recipes, found, counts or {})
 
     return made
 

@@ -69,12 +69,36 @@ def test_advice():
     names = ("fine-tune", "extract")
     assert guidelines.advice(Estimate(3.0, 1.0, 3, 1.0, 5.0), names) == "fine-tune"
     assert guidelines.advice(Estimate(0.5, 0.1, 3, 0.4, 0.6), names) == "either"
-    assert guidelines.advice(Estimate(1.0, 1.0, 3, -1.0, 3.0), names) == "not clear"
-    assert guidelines.advice(Estimate(9.0, math.nan, 1, math.nan, math.nan), names) == "not clear"
+    assert guidelines.advice(Estimate(1.0, 1.0, 3, -1.0, 3.0), names) == guidelines.NOT_CLEAR
+    assert guidelines.advice(Estimate(9.0, math.nan, 1, math.nan, math.nan), names) == guidelines.NOT_CLEAR
 
 
 def test_the_page_tells_the_numbers(gains):
     page = guidelines.page(made(gains({"small_bert": PAIRS})), {"small_bert": "MiniLM"})
     line = next(line for line in page.splitlines() if line.startswith("| BERT-base "))
-    assert "| MiniLM | supported | fine-tune | fine-tuning minus extraction: +2.9 points [+2.9, +3.0], n = 5" in line
+    assert (
+        "| MiniLM | supported | fine-tune | fine-tuning minus extraction: +2.9 points (95 % interval +2.9 to " in line
+    )
     assert "Stand-ins: small_bert for BERT-base." in page
+
+
+def test_what_learnt_nothing_advises_nothing(gains):
+    evidence = gains({"small_bert": {"sst": 0.3}}, counts={"sst": {"test": {"good": 90, "bad": 10}}})
+    table = made(evidence)
+    alike = row(table, "both are alike", "small_bert")
+    assert (alike["verdict"], alike["ours"]) == ("inconclusive", guidelines.NOT_CLEAR)
+    assert alike["note"].endswith("constant answer on sst") and alike["estimate"] == pytest.approx(0.3)
+    assert alike["note"] in guidelines.page(table, {})
+
+
+def test_the_page_says_how_much_is_decided(gains, study):
+    assert "**No guideline was put to the test**" in guidelines.page(made(study({})), {})
+    one_seed = study({("small_bert", "mrpc", "tune"): {1: 90.0}, ("small_bert", "mrpc", "freeze"): {1: 80.0}})
+    page = guidelines.page(made(one_seed), {})
+    assert "**No guideline is decided by these runs**" in page and "no evidence against" in page
+    assert (
+        "| inconclusive | nothing yet | fine-tuning minus extraction: +10.0 points (no interval, 1 seed) on mrpc"
+        in page
+    )
+    page = guidelines.page(made(gains({"small_bert": PAIRS})), {})
+    assert "Of 5 rows with a guideline of the paper: 1 supported, 4 not run." in page

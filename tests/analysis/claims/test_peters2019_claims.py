@@ -9,7 +9,10 @@ import pytest
 from transfer_atlas.analysis import diagnostics
 from transfer_atlas.analysis.claims import peters2019
 from transfer_atlas.analysis.claims.claim import WHOLE
+from transfer_atlas.analysis.claims.comparisons import NEITHER_LEARNT
 from transfer_atlas.analysis.published import read
+
+from .conftest import MODELS
 
 ELMO = {"ner": 0.2, "sst": -0.6, "mnli": -3.2, "sick_e": -3.3, "sick_r": -2.8, "mrpc": -1.5, "stsb": -0.4}
 BERT = {"ner": 0.2, "sst": 0.5, "mnli": 0.0, "sick_e": 1.0, "sick_r": 2.3, "mrpc": 6.7, "stsb": 4.2}
@@ -245,7 +248,7 @@ def test_layers_before_and_after(gains):
     claim = only(peters2019.p13(evidence, curves(worse, metrics=METRICS)))
     part = next(part for part in claim.parts if part.part == "SST-2")
     assert claim.verdict == part.verdict == "contradicted"
-    assert part.estimate.mean == pytest.approx(-50) and "at layer 3; 5 of 6 layers" in part.note
+    assert part.estimate.mean == pytest.approx(-50) and "layer 3 speaks most against it, 5 of 6 layers" in part.note
 
     flat = {**better, "cola": {"pretrained": FLAT[::-1]}}
     assert only(peters2019.p14(evidence, curves(flat, metrics=METRICS))).verdict == "contradicted"
@@ -275,7 +278,8 @@ def test_information_in_layers(gains):
     table.loc[table["state"] == "finetuned", "value"] *= 1 + table["seed"] / 500
     claim = only(peters2019.p15(gains(PAPER), table))
     assert claim.verdict == "supported", parts(claim)
-    assert "random labels give 0.102 bits" in claim.parts[0].note and "random" not in claim.parts[3].note
+    assert claim.parts[0].controls == "random labels: 0.102 on average, 0.101 to 0.103"
+    assert claim.parts[3].controls == "" and {part.unit for part in claim.parts} == {"bits"}
     table.loc[(table["task"] == "cola") & (table["layer"] == 4), "value"] *= 5
     claim = only(peters2019.p15(gains(PAPER), table))
     assert parts(claim)["CoLA, in the last layers"] == "contradicted"
@@ -329,3 +333,54 @@ def test_published_differences_are_those_of_the_published_scores():
     assert list(wide.index[off]) == [("ELMo", "SICK-E")]
     others = read("peters2019").query("table != 'Table 2'")
     assert len(others) == 83 - 47 and not others["verified"].any()
+
+
+HALVES = {"test": {"good": 500, "bad": 500}, "validation": {"good": 50, "bad": 50}}
+
+
+@pytest.mark.parametrize("counts", [{"sst": HALVES}, {}])
+def test_what_learnt_nothing_decides_nothing(study, counts):
+    """Two untrained sides are equal to a point, whether their labels were counted or not."""
+    scores = {("small_elmo", "sst", recipe): dict.fromkeys((1, 2, 3), 49.9) for recipe in ("tune", "freeze")}
+    scores |= {("small_elmo", "ner", recipe): dict.fromkeys((1, 2, 3), 0.0) for recipe in ("tune", "freeze")}
+    claim = next(claim for claim in peters2019.p1(study(scores, counts=counts)) if claim.models)
+    assert (claim.verdict, set(parts(claim).values())) == ("inconclusive", {"inconclusive"})
+    assert all(NEITHER_LEARNT in part.note and part.estimate.mean == 0 for part in claim.parts)
+    # One side that did learn is enough for a comparison.
+    scores["small_elmo", "sst", "tune"] = {1: 80.0, 2: 80.1, 3: 80.2}
+    claim = next(claim for claim in peters2019.p1(study(scores, counts=counts)) if claim.models)
+    assert claim.verdict == parts(claim)["SST-2"] == "contradicted"
+
+
+def test_a_mean_is_not_decided_with_a_task_on_which_nothing_was_learnt(gains):
+    evidence = gains({"small_bert": BERT}, counts={"sick_e": {"test": {"neutral": 85, "other": 15}}})
+    claim = only(peters2019.p5(evidence))
+    assert claim.verdict == "inconclusive" and claim.note.endswith(f"{NEITHER_LEARNT} on sick_e")
+    assert claim.estimate.mean > 3
+    assert only(peters2019.p6(gains(PAPER, counts=evidence.label_counts))).verdict == "inconclusive"
+
+
+def test_probes_that_learnt_nothing_decide_nothing(gains):
+    flat = {task: {"pretrained": [0.5] * 7, "finetuned": [0.5] * 7} for task in METRICS}
+    counts = dict.fromkeys(METRICS, HALVES)
+    evidence, table = gains(PAPER, counts=counts), curves(flat, metrics=METRICS)
+    table["value"] = 0.5
+    # A correlation of 0.5 is something, flat or not; an accuracy of 0.5 is not.
+    for judge in (peters2019.p13, peters2019.p14):
+        found = parts(only(judge(evidence, table)))
+        assert found == {**dict.fromkeys(("CoLA", "SST-2", "MRPC"), "inconclusive"), "STS-B": "supported"}
+    table["value"] = 0.6
+    assert set(parts(only(peters2019.p13(evidence, table))).values()) == {"supported"}
+
+
+def test_the_papers_own_cased_and_uncased_model_are_judged_together(gains):
+    apart = {"uncased": {task: gain for task, gain in BERT.items() if task != "ner"}, "cased": {"ner": BERT["ner"]}}
+    own = {name: MODELS["small_bert"].model_copy(update={"stand_in": False}) for name in apart}
+    evidence = gains(apart, models=own)
+    claim = only(claim for claim in peters2019.p1(evidence))
+    assert (claim.verdict, claim.models) == ("supported", ("uncased", "cased"))
+    assert {part.part: part.models for part in claim.parts} == {"CoNLL-2003 NER": ("cased",), "SST-2": ("uncased",)}
+    # Needs all seven tasks.
+    assert only(peters2019.p5(evidence)).verdict == "supported"
+    stand_ins = gains(apart, models=dict.fromkeys(apart, MODELS["small_bert"]))
+    assert [claim.models for claim in peters2019.p1(stand_ins)] == [("uncased",), ("cased",)]

@@ -14,9 +14,10 @@ from typing import Any
 import pandas as pd
 
 from transfer_atlas.analysis import markdown
-from transfer_atlas.analysis.claims.claim import NO_ESTIMATE, WHOLE, Bound, Claim, bounded
+from transfer_atlas.analysis.claims.claim import NO_ESTIMATE, WHOLE, Bound, Claim, bounded, undecided
+from transfer_atlas.analysis.claims.comparisons import NEITHER_LEARNT, not_learnt
 from transfer_atlas.analysis.claims.peters2019 import BERT, ELMO, MARKED, PAPER, with_head
-from transfer_atlas.analysis.evidence import Condition, Contrast, Evidence, extract, finetune, mean_by_seed
+from transfer_atlas.analysis.evidence import Condition, Contrast, Evidence, System, extract, finetune, mean_by_seed
 from transfer_atlas.analysis.intervals import Estimate, estimate
 
 # Heads with hidden layers or LSTMs of their own, and those without.
@@ -25,6 +26,7 @@ FEW_PARAMETERS = ("linear", "scalar_mix_linear", "bi_attention", "crf")
 
 SINGLE, PAIRS, ANY = "labelling, classification", "sentence pairs", "any"
 NO_GUIDELINE = "none in the paper"
+NOT_CLEAR = "nothing yet"
 
 COLUMNS = {
     "pretrained": "str",
@@ -41,6 +43,7 @@ COLUMNS = {
     "n": "int64",
     "ours": "str",
     "tasks": "str",
+    "note": "str",
     "claims": "str",
 }
 
@@ -62,9 +65,9 @@ class Guideline:
     ours: tuple[str, str]
     """Our advice where the measure is clearly above 0, and clearly below."""
 
-    def concerns(self, evidence: Evidence, model: str) -> bool:
-        """Whether it is about this model."""
-        return self.pretrained in (ANY, evidence.models[model].paper_name)
+    def concerns(self, evidence: Evidence, system: System) -> bool:
+        """Whether it is about this system."""
+        return self.pretrained in (ANY, evidence.paper_name(system))
 
     def about(self, evidence: Evidence, task: str) -> bool:
         """Whether it is about this task."""
@@ -104,13 +107,13 @@ PAIRS_OF_OTHERS = Guideline(
 
 
 def table(evidence: Evidence, claims: Sequence[Claim]) -> pd.DataFrame:
-    """One row for each guideline and model it concerns; `not run` where no model does."""
+    """One row for each guideline and system it concerns; `not run` where none does."""
     rows = []
     for guideline in GUIDELINES:
-        models = [model for model in evidence.models_run() if guideline.concerns(evidence, model)]
-        rows += [_row(guideline, evidence, model, claims) for model in models or [""]]
-    others = [model for model in evidence.models_run() if evidence.models[model].paper_name not in (ELMO, BERT)]
-    rows += [_row(PAIRS_OF_OTHERS, evidence, model, claims) for model in others]
+        systems = [system for system in evidence.systems() if guideline.concerns(evidence, system)]
+        rows += [_row(guideline, evidence, system, claims) for system in systems or [()]]
+    others = [system for system in evidence.systems() if evidence.paper_name(system) not in (ELMO, BERT)]
+    rows += [_row(PAIRS_OF_OTHERS, evidence, system, claims) for system in others]
     return pd.DataFrame(rows, columns=list(COLUMNS)).astype(COLUMNS)
 
 
@@ -118,36 +121,60 @@ def page(made: pd.DataFrame, labels: Mapping[str, str]) -> str:
     """The table as Markdown; `labels` maps entry names to names to show."""
     rows = []
     for row in made.to_dict("records"):
-        model = labels.get(row["model"], row["model"])
         told = "not run"
         if row["n"]:
-            interval = "" if math.isnan(row["low"]) else f" [{_signed(row['low'])}, {_signed(row['high'])}]"
-            told = f"{row['measured']}: {_signed(row['estimate'])} points{interval}, n = {row['n']}, on {row['tasks']}"
+            interval = "no interval"
+            if not math.isnan(row["low"]):
+                interval = f"95 % interval {_signed(row['low'])} to {_signed(row['high'])}"
+            seeds = "1 seed" if row["n"] == 1 else f"{row['n']} seeds"
+            told = f"{row['measured']}: {_signed(row['estimate'])} points ({interval}, {seeds}) on {row['tasks']}"
         names = [row[name] for name in ("pretrained", "adaptation", "tasks_of", "guideline")]
+        told = "; ".join(filter(None, [told, row["note"]]))
+        model = markdown.entries(row["model"], labels)
         rows.append([*names, model, row["verdict"], row["ours"], told, row["claims"]])
-    header = ["pretrained", "method", "tasks", "guideline of the paper", "our model", "verdict", "our runs say"]
+    header = ["pretrained", "method", "tasks", "guideline of the paper", "our model", "verdict", "our runs advise"]
     notes = [f"{row['stand_ins']}" for row in made.to_dict("records") if row["stand_ins"]]
     standing = sorted({note for told in notes for note in told.split("; ")})
     parts = [
         "# Guidelines of Peters, Ruder & Smith 2019, by our evidence",
         "Verdicts rest on 95 % t intervals over seeds, paired by seed, at the largest train size; an interval says how "
         "the mean over *these* tasks would come out again, not how other tasks would.",
+        _summary(made),
         markdown.table([*header, "evidence", "claims"], rows),
         *([f"Stand-ins: {', '.join(standing)}."] if standing else []),
     ]
     return "\n\n".join(parts) + "\n"
 
 
-def _row(guideline: Guideline, evidence: Evidence, model: str, claims: Sequence[Claim]) -> dict[str, Any]:
+def _summary(made: pd.DataFrame) -> str:
+    """How many of the paper's guidelines the runs decide."""
+    verdicts = [verdict for verdict in made["verdict"] if verdict]
+    decided = [verdict for verdict in ("supported", "contradicted") if verdict in verdicts]
+    if decided:
+        counts = (f"{verdicts.count(verdict)} {verdict}" for verdict in dict.fromkeys((*decided, *verdicts)))
+        return f"Of {len(verdicts)} rows with a guideline of the paper: {', '.join(counts)}."
+    if set(verdicts) == {"not run"}:
+        return "**No guideline was put to the test**: this study holds no comparison that one is about."
+    return (
+        "**No guideline is decided by these runs**: no interval lies clearly on one side. That is no evidence against "
+        "the guidelines, nor for them."
+    )
+
+
+def _row(guideline: Guideline, evidence: Evidence, system: System, claims: Sequence[Claim]) -> dict[str, Any]:
     contrasts = [
         contrast
-        for task in evidence.tasks_run(model)
+        for task in evidence.tasks_run(system)
         if guideline.about(evidence, task)
-        and (contrast := evidence.contrast(task, (model, guideline.left), (model, guideline.right))) is not None
+        and (contrast := evidence.contrast(task, (system, guideline.left), (system, guideline.right))) is not None
     ]
     by_seed = mean_by_seed([contrast.by_seed for contrast in contrasts])
     found = estimate(list(by_seed.values())) if by_seed else NO_ESTIMATE
     judged = bounded(Claim("", PAPER, guideline.advice, "not run", ""), found, guideline.bound)
+    ours = advice(found, guideline.ours)
+    unlearnt = not_learnt(contrasts)
+    if unlearnt and found.n:
+        judged, ours = undecided(judged, f"{NEITHER_LEARNT} on {', '.join(unlearnt)}"), NOT_CLEAR
     tasks = [contrast.task for contrast in contrasts]
     return {
         "pretrained": guideline.pretrained,
@@ -155,19 +182,23 @@ def _row(guideline: Guideline, evidence: Evidence, model: str, claims: Sequence[
         "tasks_of": guideline.tasks_of,
         "guideline": guideline.advice,
         "verdict": "" if guideline.advice == NO_GUIDELINE else judged.verdict,
-        "model": model,
-        "stand_ins": "; ".join(evidence.stand_ins([model] if model else [], tasks)),
+        "model": ", ".join(system),
+        "stand_ins": "; ".join(evidence.stand_ins(system, tasks)),
         "measured": guideline.measured,
         "estimate": found.mean,
         "low": found.low,
         "high": found.high,
         "n": found.n,
-        "ours": advice(found, guideline.ours),
+        "ours": ours,
         "tasks": _told(contrasts),
+        "note": judged.note,
         "claims": ", ".join(
             f"{claim.id} {claim.verdict}"
             for claim in claims
-            if claim.paper == PAPER and claim.id in guideline.claims and model in claim.models and claim.part == WHOLE
+            if claim.paper == PAPER
+            and claim.id in guideline.claims
+            and claim.part == WHOLE
+            and set(system) & set(claim.models)
         ),
     }
 
@@ -177,12 +208,12 @@ def advice(found: Estimate, names: tuple[str, str]) -> str:
     if found.n == 0:
         return "not run"
     if found.n < 2 or math.isnan(found.low):
-        return "not clear"
+        return NOT_CLEAR
     if Bound(-MARKED, MARKED).judge(found) == "supported":
         return "either"
     if found.low > 0 or found.high < 0:
         return names[0] if found.low > 0 else names[1]
-    return "not clear"
+    return NOT_CLEAR
 
 
 def _told(contrasts: Sequence[Contrast]) -> str:

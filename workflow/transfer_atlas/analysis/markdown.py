@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 DAGGER = "†"
 
@@ -12,6 +12,11 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A Markdown table; bars inside cells are escaped."""
     lines = [list(header), ["---"] * len(header), *map(list, rows)]
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+
+
+def entries(names: str, labels: Mapping[str, str]) -> str:
+    """Names of entries joined by commas, as they are shown."""
+    return ", ".join(labels.get(name, name) for name in names.split(", "))
 
 
 def points(mean: float, low: float, high: float, n: int, signed: bool = False) -> str:
@@ -24,9 +29,9 @@ def points(mean: float, low: float, high: float, n: int, signed: bool = False) -
     return told if math.isnan(low) else f"{told} ± {(high - low) / 2:.1f}"
 
 
-def number(value: float, signed: bool = False) -> str:
-    """A number of points, with its sign where it is a difference."""
-    told = f"{abs(value):.1f}"
+def number(value: float, signed: bool = False, digits: int = 1) -> str:
+    """A number (of points, with one digit), with its sign where it is a difference."""
+    told = f"{abs(value):.{digits}f}"
     if float(told) == 0:
         return told
     return ("−" if value < 0 else "+" if signed else "") + told

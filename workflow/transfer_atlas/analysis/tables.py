@@ -56,7 +56,7 @@ COLUMNS = {
         *("seconds", "tokens", "steps", "peak_memory_mb", "seconds_total"),
     ],
 }
-TEXT = {name for name, kind in RUN_COLUMNS.items() if kind == "str"} | {"finetune", "extract"}
+TEXT = {name for name, kind in RUN_COLUMNS.items() if kind == "str"} | {"finetune", "extract", "system"}
 # Sizes are ordered by the examples they stand for: as text, 500 comes after 2000, and "all" anywhere.
 ORDER = ["model", "intermediate", "task", "recipe", "finetune", "extract", "surgery", "n_train", "size", "depth"]
 

@@ -12,10 +12,12 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from transfer_atlas.analysis.peters2019 import system_label
 from transfer_atlas.figures import style
 
 TITLE = "What fine-tuning gains over extraction (Peters et al. 2019)"
 PUBLISHED = "published"
+UNLEARNT = "neither side better than a constant answer"
 STAND_IN = "†"
 # The paper marks differences beyond this many points.
 MARKED = 1.0
@@ -31,22 +33,27 @@ def draw(tables: Mapping[str, pd.DataFrame], labels: Mapping[str, str]) -> Figur
         return style.not_run(TITLE)
     tasks = list(dict.fromkeys(differences["paper_task"]))
     paper_models = list(dict.fromkeys(run["paper_model"]))
-    models = list(dict.fromkeys(run["model"]))
-    height = 0.28 + 0.17 * max(run[run["paper_model"] == name]["model"].nunique() for name in paper_models)
+    systems = list(dict.fromkeys(run["system"]))
+    height = 0.28 + 0.17 * max(run[run["paper_model"] == name]["system"].nunique() for name in paper_models)
     figure = style.blank(max(5.6, 1.4 + 3.6 * len(paper_models)), len(tasks) * height + 1.7)
     grid = figure.subplots(1, len(paper_models), squeeze=False, sharey=True).ravel().tolist()
-    colours = dict(zip(models, sns.color_palette("colorblind", len(models)), strict=True))
+    colours = dict(zip(systems, sns.color_palette("colorblind", len(systems)), strict=True))
     handles = {}
     for axes, paper_model in zip(grid, paper_models, strict=True):
         panel = differences[differences["paper_model"] == paper_model]
-        here = [model for model in models if model in set(panel["model"])]
-        # A slot for each model, and one for the published mark.
+        here = [system for system in systems if system in set(panel["system"])]
+        # A slot for each system, and one for the published mark.
         slots = [(i + 1) * 0.9 / (len(here) + 2) - 0.45 for i in range(len(here) + 1)]
-        for i, model in enumerate(here):
-            rows = panel[(panel["model"] == model) & (panel["n"] > 0)]
-            name = style.show(model, labels) + (STAND_IN if bool(rows["model_stands_in"].any()) else "")
+        for i, system in enumerate(here):
+            rows = panel[(panel["system"] == system) & (panel["n"] > 0)]
+            name = system_label(system, paper_model, labels) + (STAND_IN if bool(rows["model_stands_in"].any()) else "")
             places = [tasks.index(task) + slots[i] for task in rows["paper_task"]]
-            handles[name] = _points(axes, places, rows, colours[model], style.MARKERS[i % len(style.MARKERS)])
+            handles[name] = _points(axes, places, rows, colours[system], style.MARKERS[i % len(style.MARKERS)])
+            unlearnt = [learnt == 0 for learnt in rows["learnt"].fillna(1)]
+            if any(unlearnt):
+                look = {"linestyle": "none", "marker": "x", "markersize": 9, "markeredgewidth": 1.4, "color": "0.15"}
+                crossed = [place for place, out in zip(places, unlearnt, strict=True) if out]
+                (handles[UNLEARNT],) = axes.plot(rows["mean"][unlearnt], crossed, **look)
         published = panel.drop_duplicates("paper_task").dropna(subset=["published"])
         (handles[PUBLISHED],) = axes.plot(
             published["published"],

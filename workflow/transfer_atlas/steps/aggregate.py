@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
@@ -21,6 +21,7 @@ from transfer_atlas.analysis import (
 )
 from transfer_atlas.analysis.claims import claim
 from transfer_atlas.analysis.claims import peters2019 as peters2019_claims
+from transfer_atlas.analysis.constant_answers import Counts
 from transfer_atlas.analysis.evidence import Evidence
 from transfer_atlas.analysis.runs import Declared, collect
 from transfer_atlas.plan import State
@@ -36,6 +37,8 @@ class Entries:
     recipes: Mapping[str, Recipe]
     labels: Mapping[str, str]
     """Names to show, by name of the entry; entries without one show their own name."""
+    label_counts: Mapping[str, Mapping[str, Counts]] = field(default_factory=dict)
+    """How often each label occurs, by task and split, from the tasks' statistics."""
 
 
 @dataclass(frozen=True)
@@ -82,11 +85,12 @@ def run(
     tables.write_runs(runs, output / "runs.csv")
     made["intermediate_training"] = intermediate_training.collect(trainings)
     made["search"] = search.collect(side.searches)
-    made |= _papers(Evidence.of(runs, entries.models, entries.tasks, entries.recipes), side)
+    evidence = Evidence.of(runs, entries.models, entries.tasks, entries.recipes, entries.label_counts)
+    made |= _papers(evidence, side)
     for name, table in made.items():
         tables.write(table, output / f"{name}.csv")
         print(f"{name}: {len(table)} rows", flush=True)
-    page = peters2019_page.page(made["peters2019"], made["peters2019_analyses"], entries.labels)
+    page = peters2019_page.page(made["peters2019"], made["peters2019_analyses"], made["claims"], entries.labels)
     atomic.write_text(output / "peters2019.md", page)
     atomic.write_text(output / "guidelines.md", guidelines.page(made["guidelines"], entries.labels))
     atomic.write_json(output / "findings.json", found.data)

@@ -3,7 +3,8 @@
 A bound is *supported* when the whole 95 % interval lies within it, *contradicted* when the whole interval lies outside,
 and *inconclusive* otherwise, without an interval (fewer than two seeds) always. A claim of several parts is
 contradicted when any part is, supported when all parts are, *not run* when none was run, and inconclusive otherwise; so
-is a mean over tasks of which one was not run. Intervals are not corrected for the number of claims.
+is a mean over tasks of which one was not run. Where neither side of a comparison is better than a constant answer
+(`analysis.constant_answers`) nothing is decided. Intervals are not corrected for the number of claims.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ Verdict = Literal["supported", "contradicted", "inconclusive", "not run"]
 
 NO_ESTIMATE = Estimate(NAN, NAN, 0, NAN, NAN)
 WHOLE = "all"
+POINTS = "points"
 
 COLUMNS = {
     "paper": "str",
@@ -37,6 +39,8 @@ COLUMNS = {
     "estimate": "float64",
     "low": "float64",
     "high": "float64",
+    "unit": "str",
+    "controls": "str",
     "bound": "str",
     "threshold": "str",
     "published": "float64",
@@ -78,7 +82,7 @@ class Bound:
 
 @dataclass(frozen=True)
 class Claim:
-    """A statement with what came out. Differences of scores are in points (times 100)."""
+    """A statement with what came out."""
 
     id: str
     paper: str
@@ -91,6 +95,10 @@ class Claim:
     """Which part of the claim; `all` for the claim itself."""
     bound: str = ""
     estimate: Estimate = NO_ESTIMATE
+    unit: str = POINTS
+    """Of estimate and bound. Points are scores times 100."""
+    controls: str = ""
+    """What random labels or states give instead."""
     published: float | None = None
     published_verified: bool | None = None
     models: tuple[str, ...] = ()
@@ -101,6 +109,10 @@ class Claim:
     stand_ins: tuple[str, ...] = ()
     """`entry for the paper's name` for each model and task that only stands in."""
     parts: tuple[Claim, ...] = ()
+
+    def noted(self, note: str) -> Claim:
+        """The claim with one more note."""
+        return replace(self, note="; ".join(filter(None, [self.note, note])))
 
 
 def conjunction(verdicts: Sequence[Verdict]) -> Verdict:
@@ -116,48 +128,56 @@ def bounded(claim: Claim, found: Estimate, bound: Bound) -> Claim:
     """`claim` with an estimate and what it says about the bound; not run without any value."""
     if found.n == 0:
         return replace(claim, verdict="not run", bound=str(bound))
-    note = claim.note
+    note = ""
     if found.n == 1:
-        note = "; ".join(filter(None, [note, "one seed: no interval"]))
+        note = "one seed: no interval"
     elif math.isnan(found.mean):
-        note = "; ".join(filter(None, [note, "a score is undefined"]))
+        note = "a score is undefined"
     elif found.sd == 0:
-        note = "; ".join(filter(None, [note, "the same at every seed: the interval says nothing about other examples"]))
-    return replace(claim, verdict=bound.judge(found), estimate=found, bound=str(bound), note=note)
+        note = "the same at every seed: the interval says nothing about other examples"
+    return replace(claim, verdict=bound.judge(found), estimate=found, bound=str(bound)).noted(note)
+
+
+def undecided(claim: Claim, reason: str) -> Claim:
+    """`claim` with its estimate, of which nothing follows."""
+    return replace(claim, verdict="inconclusive").noted(reason)
 
 
 def whole(claim: Claim, parts: Sequence[Claim]) -> Claim:
     """`claim` with the verdict of its parts, and with what they were run on; a single part is the claim itself."""
-    models, tasks, recipes, stand_ins = (
-        tuple(dict.fromkeys(name for each in (claim, *parts) for name in getattr(each, field)))
-        for field in ("models", "tasks", "recipes", "stand_ins")
-    )
     run = [part for part in parts if part.verdict != "not run"]
+
+    def used(field: str) -> tuple[str, ...]:
+        """What the parts that were run have in a field, in the claim's order first; else what the claim has."""
+        names = dict.fromkeys(name for part in run for name in getattr(part, field))
+        first = [name for name in getattr(claim, field) if name in names or not run]
+        return tuple(dict.fromkeys([*first, *names]))
+
     sizes = {part.n_train for part in run}
     made = replace(
         claim,
         verdict=conjunction([part.verdict for part in parts]),
-        models=models,
-        tasks=tasks,
-        recipes=recipes,
-        stand_ins=stand_ins,
+        models=used("models"),
+        tasks=used("tasks"),
+        recipes=used("recipes"),
+        stand_ins=used("stand_ins"),
         n_train=sizes.pop() if len(sizes) == 1 else None,
         estimate=replace(NO_ESTIMATE, n=min((part.estimate.n for part in run), default=0)),
-        note="; ".join(filter(None, [claim.note, _counted(parts)])),
         parts=tuple(parts),
     )
     if len(parts) > 1:
-        return made
+        return made.noted(_counted(parts))
     (only,) = parts
     return replace(
         made,
         estimate=only.estimate,
+        unit=only.unit,
+        controls=only.controls,
         bound=only.bound,
         published=only.published,
         published_verified=only.published_verified,
-        note="; ".join(filter(None, [claim.note, only.note])),
         parts=(),
-    )
+    ).noted(only.note)
 
 
 def table(claims: Sequence[Claim]) -> pd.DataFrame:
@@ -183,6 +203,8 @@ def _row(claim: Claim) -> dict[str, Any]:
         "estimate": found.mean,
         "low": found.low,
         "high": found.high,
+        "unit": claim.unit,
+        "controls": claim.controls,
         "bound": claim.bound,
         "threshold": claim.threshold,
         "published": NAN if claim.published is None else claim.published,

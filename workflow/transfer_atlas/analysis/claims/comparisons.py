@@ -5,26 +5,25 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from transfer_atlas.analysis.claims.claim import Bound, Claim, bounded
-from transfer_atlas.analysis.evidence import Contrast, Evidence, mean_by_seed
+from transfer_atlas.analysis.claims.claim import Bound, Claim, bounded, undecided
+from transfer_atlas.analysis.evidence import Contrast, Evidence, System, mean_by_seed
 from transfer_atlas.analysis.intervals import estimate
 from transfer_atlas.analysis.published import Published
 
 Groups = Mapping[str, Sequence[Contrast]]
 """Contrasts by the paper's name of the task."""
+NEITHER_LEARNT = "neither side is clearly better than a constant answer"
 
 
-def players(evidence: Evidence, *paper_names: str, others: Sequence[str] = ()) -> list[str]:
-    """Models with runs, and of the `others`, that play one of the paper's; "" if none does: its claim is not run."""
-    names = {*evidence.models_run(), *others}
-    found = [name for name, entry in evidence.models.items() if name in names and entry.paper_name in paper_names]
-    return found or [""]
+def players(evidence: Evidence, *paper_names: str, others: Sequence[str] = ()) -> list[System]:
+    """Systems with runs, and of the `others`, that play one of the paper's; nobody if none does: a claim not run."""
+    return [system for system in evidence.systems(others) if evidence.paper_name(system) in paper_names] or [()]
 
 
-def about(claim: Claim, evidence: Evidence, *models: str) -> Claim:
-    """The claim about these models."""
-    known = [model for model in models if model]
-    return replace(claim, models=tuple(known), stand_ins=tuple(evidence.stand_ins(known, [])))
+def about(claim: Claim, evidence: Evidence, *systems: System) -> Claim:
+    """The claim about these systems."""
+    models = [model for system in systems for model in system]
+    return replace(claim, models=tuple(models), stand_ins=tuple(evidence.stand_ins(models, [])))
 
 
 def parts_of(
@@ -71,7 +70,10 @@ def judged(
     published: Published | None,
     missing: Sequence[str] = (),
 ) -> Claim:
-    """The claim judged on these comparisons; without some of its tasks (`missing`) it cannot be decided."""
+    """The claim judged on these comparisons.
+
+    It cannot be decided without some of its tasks (`missing`), nor where neither side of a comparison learnt anything.
+    """
     arms = [arm for contrast in contrasts for arm in (contrast.left, contrast.right)]
     models, tasks, recipes = (
         tuple(dict.fromkeys(getattr(arm, field) for arm in arms)) for field in ("model", "task", "recipe")
@@ -98,7 +100,16 @@ def judged(
         note="; ".join(filter(None, notes)),
     )
     found = bounded(with_published(claim, published), estimate(list(by_seed.values())), bound)
-    return replace(found, verdict="inconclusive") if missing or not by_seed else found
+    found = replace(found, verdict="inconclusive") if missing or not by_seed else found
+    unlearnt = not_learnt(contrasts)
+    if not unlearnt:
+        return found
+    return undecided(found, NEITHER_LEARNT + (f" on {', '.join(unlearnt)}" if len(tasks) > 1 else ""))
+
+
+def not_learnt(contrasts: Sequence[Contrast]) -> list[str]:
+    """The tasks on which neither side of a comparison learnt anything."""
+    return list(dict.fromkeys(contrast.task for contrast in contrasts if contrast.neither_learnt))
 
 
 def with_published(claim: Claim, published: Published | None) -> Claim:

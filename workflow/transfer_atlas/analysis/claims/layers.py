@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
+from statistics import fmean
 
 import pandas as pd
 
-from transfer_atlas.analysis.claims.claim import Bound, Claim, bounded, conjunction, whole
-from transfer_atlas.analysis.claims.comparisons import about, players
-from transfer_atlas.analysis.diagnostics import PROBE, Curves, curves
+from transfer_atlas.analysis import markdown
+from transfer_atlas.analysis.claims.claim import Bound, Claim, bounded, conjunction, undecided, whole
+from transfer_atlas.analysis.claims.comparisons import NEITHER_LEARNT, about, players
+from transfer_atlas.analysis.diagnostics import PROBE, RANDOM_LABELS, RANDOM_STATES, Curves, curves
 from transfer_atlas.analysis.evidence import POINTS, Evidence
 from transfer_atlas.analysis.intervals import Estimate
 
-Diagnosis = Callable[[str, Curves], Claim]
-"""From the paper's name of a task and its curves to a part of a claim."""
+# The split on which layers are scored.
+VALIDATION = "validation"
+
+Diagnosis = Callable[[str, Curves, float | None], Claim]
+"""From the paper's name of a task, its curves and what a constant answer scores to a part of a claim."""
 
 
 def layer_at(share: float, measured: Sequence[int]) -> int:
@@ -23,14 +28,32 @@ def layer_at(share: float, measured: Sequence[int]) -> int:
     return max(1, round(share * max(measured)))
 
 
-def points(by_seed: Mapping[int, float]) -> list[float]:
-    """Values in points, one a seed."""
-    return [value * POINTS for value in by_seed.values()]
+def points(by_seed: Mapping[int, float]) -> dict[int, float]:
+    """Values in points by seed."""
+    return {seed: value * POINTS for seed, value in by_seed.items()}
 
 
-def at_every_layer(claim: Claim, by_layer: Mapping[int, Estimate], bound: Bound) -> Claim:
-    """A claim about every layer, with the estimate at the layer that speaks most against it."""
+def controls(curves: Curves, layers: Collection[int]) -> str:
+    """What the controls give at these layers, over all seeds; empty where none were measured."""
+    told = []
+    for state in (RANDOM_LABELS, RANDOM_STATES):
+        values = [value for layer in layers for value in curves.at(state, layer).values()]
+        if values:
+            mean, low, high = (markdown.number(value, digits=3) for value in (fmean(values), min(values), max(values)))
+            told.append(f"{state}: {mean} on average, {low} to {high}")
+    return "; ".join(told)
+
+
+def at_every_layer(
+    claim: Claim, by_layer: Mapping[int, Estimate], bound: Bound, unlearnt: Collection[int] = ()
+) -> Claim:
+    """A claim about every layer, with the estimate at the layer that speaks most against it.
+
+    Args:
+        unlearnt: layers that decide nothing, because neither side is better than a constant answer.
+    """
     each = {layer: bounded(claim, found, bound) for layer, found in by_layer.items()}
+    each |= {layer: undecided(each[layer], NEITHER_LEARNT) for layer in unlearnt if each[layer].verdict != "not run"}
     run = {layer: judged for layer, judged in each.items() if judged.verdict != "not run"}
     if not run:
         return replace(claim, bound=str(bound))
@@ -41,8 +64,8 @@ def at_every_layer(claim: Claim, by_layer: Mapping[int, Estimate], bound: Bound)
 
     worst = min(run, key=slack)
     verdicts = [judged.verdict for judged in each.values()]
-    note = f"smallest at layer {worst}; {verdicts.count('supported')} of {len(verdicts)} layers support it"
-    return replace(run[worst], verdict=conjunction(verdicts), note="; ".join(filter(None, [run[worst].note, note])))
+    told = f"layer {worst} speaks most against it, {verdicts.count('supported')} of {len(verdicts)} layers support it"
+    return replace(run[worst], verdict=conjunction(verdicts)).noted(told)
 
 
 def diagnosed(
@@ -53,17 +76,22 @@ def diagnosed(
     paper_model: str,
     wanted: Mapping[str, Sequence[Diagnosis]],
 ) -> list[Claim]:
-    """The claim for each model that plays the paper's, with its parts for each of the paper's tasks (`wanted`)."""
+    """The claim for each system that plays the paper's, with its parts for each of the paper's tasks (`wanted`)."""
     found = []
-    for model in players(evidence, paper_model, others=models_in(table)):
-        here = about(claim, evidence, model)
+    for system in players(evidence, paper_model, others=models_in(table)):
+        here = about(claim, evidence, system)
         parts: list[Claim] = []
         for name, diagnoses in wanted.items():
-            known = curves_of(evidence, table, model, measure, name)
-            for task, curve in known.items():
+            known = {
+                (model, task): curve
+                for model in system
+                for task, curve in curves_of(evidence, table, model, measure, name).items()
+            }
+            for (model, task), curve in known.items():
+                constant = evidence.constant(task, VALIDATION)
                 parts += [
                     replace(
-                        diagnosis(name, curve),
+                        diagnosis(name, curve, constant),
                         models=(model,),
                         tasks=(task,),
                         recipes=(curve.recipe,),

@@ -9,35 +9,37 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from statistics import fmean
 from typing import Literal
 
 import pandas as pd
 
-from transfer_atlas.analysis.claims.claim import Bound, Claim, Verdict, bounded, whole
+from transfer_atlas.analysis.claims.claim import Bound, Claim, Verdict, bounded, undecided, whole
 from transfer_atlas.analysis.claims.comparisons import (
+    NEITHER_LEARNT,
     Groups,
     about,
     judged,
     mean_of,
+    not_learnt,
     on_average,
     parts_of,
     players,
     together,
     with_published,
 )
-from transfer_atlas.analysis.claims.layers import Diagnosis, at_every_layer, diagnosed, layer_at, models_in, points
-from transfer_atlas.analysis.diagnostics import (
-    FINETUNED,
-    MUTUAL_INFORMATION,
-    PRETRAINED,
-    PROBE,
-    RANDOM_LABELS,
-    Curves,
-    largest,
+from transfer_atlas.analysis.claims.layers import (
+    Diagnosis,
+    at_every_layer,
+    controls,
+    diagnosed,
+    layer_at,
+    models_in,
+    points,
 )
+from transfer_atlas.analysis.constant_answers import neither_better
+from transfer_atlas.analysis.diagnostics import FINETUNED, MUTUAL_INFORMATION, PRETRAINED, PROBE, Curves, largest
 from transfer_atlas.analysis.domain import correlate
-from transfer_atlas.analysis.evidence import Condition, Contrast, Evidence, extract, finetune
+from transfer_atlas.analysis.evidence import Condition, Contrast, Evidence, System, extract, finetune
 from transfer_atlas.analysis.intervals import NAN, Estimate, correlation_interval, estimate
 from transfer_atlas.analysis.published import Published, find, mean, minus
 
@@ -63,7 +65,7 @@ NEAR_ZERO = 0.05
 def claims(
     evidence: Evidence, domains: pd.DataFrame | None = None, diagnostics: pd.DataFrame | None = None
 ) -> list[Claim]:
-    """All claims of the paper, in its order: one for each model (or pair of models) that plays the paper's.
+    """All claims of the paper, in its order: one for each system (or pair of systems) that plays the paper's.
 
     Args:
         domains: the gains by group of `analysis.domain`, for P12.
@@ -84,7 +86,7 @@ def p1(evidence: Evidence) -> list[Claim]:
     claim = _claim("P1", "NER and SST-2: fine-tuning and feature extraction differ by at most 1 point", VERIFIED)
     within = Bound(-1, 1)
     return [
-        _about_gains(claim, evidence, model, {NER: within, SST2: within}) for model in players(evidence, ELMO, BERT)
+        _about_gains(claim, evidence, system, {NER: within, SST2: within}) for system in players(evidence, ELMO, BERT)
     ]
 
 
@@ -97,7 +99,7 @@ def p2(evidence: Evidence) -> list[Claim]:
         VERIFIED,
     )
     bounds = {**dict.fromkeys((MNLI, SICKE, SICKR, MRPC), Bound(high=-1)), STSB: Bound(high=0)}
-    return [_about_gains(claim, evidence, model, bounds) for model in players(evidence, ELMO)]
+    return [_about_gains(claim, evidence, system, bounds) for system in players(evidence, ELMO)]
 
 
 def p3(evidence: Evidence) -> list[Claim]:
@@ -110,7 +112,7 @@ def p3(evidence: Evidence) -> list[Claim]:
     )
     # At least 2 follows from more than 3.
     bounds = {SICKR: Bound(low=2), **dict.fromkeys((MRPC, STSB), Bound(low=3, open=True))}
-    return [_about_gains(claim, evidence, model, bounds) for model in players(evidence, BERT)]
+    return [_about_gains(claim, evidence, system, bounds) for system in players(evidence, BERT)]
 
 
 def p4(evidence: Evidence) -> list[Claim]:
@@ -122,23 +124,23 @@ def p4(evidence: Evidence) -> list[Claim]:
         VERIFIED,
     )
     bounds = {MNLI: Bound(-0.5, 0.5), SICKE: Bound(0, 2)}
-    return [_about_gains(claim, evidence, model, bounds) for model in players(evidence, BERT)]
+    return [_about_gains(claim, evidence, system, bounds) for system in players(evidence, BERT)]
 
 
 def p5(evidence: Evidence) -> list[Claim]:
     """BERT gains from fine-tuning on similarity, more than elsewhere."""
     claim = _claim(
         "P5",
-        "BERT: the mean gain of fine-tuning on the three similarity tasks is at least 3 points above that on the other "
-        "four",
+        "BERT: the mean gain of fine-tuning on SICK-R, MRPC and STS-B is at least 3 points above that on the other "
+        "four tasks",
         VERIFIED,
     )
     others = tuple(name for name in TASKS if name not in SIMILARITY_TASKS)
     published = minus(printed_gain(BERT, SIMILARITY_TASKS), printed_gain(BERT, others))
     found = []
-    for model in players(evidence, BERT):
-        here = with_published(about(claim, evidence, model), published)
-        near, far = (_gains_of(evidence, model, names) for names in (SIMILARITY_TASKS, others))
+    for system in players(evidence, BERT):
+        here = with_published(about(claim, evidence, system), published)
+        near, far = (_gains_of(evidence, system, names) for names in (SIMILARITY_TASKS, others))
         if not together(near) or not together(far):
             found.append(here)
             continue
@@ -161,7 +163,7 @@ def p6(evidence: Evidence) -> list[Claim]:
     found = []
     for elmo, bert in _pairs(evidence):
         here = about(claim, evidence, elmo, bert)
-        losing, gaining = (_gains_of(evidence, model, PAIR_TASKS) for model in (elmo, bert))
+        losing, gaining = (_gains_of(evidence, system, PAIR_TASKS) for system in (elmo, bert))
         parts = _signs(here, evidence, losing, gaining)
         for paper_name, gains, bound in (
             (ELMO, losing, Bound(high=0, open=True)),
@@ -205,9 +207,9 @@ def p8(evidence: Evidence) -> list[Claim]:
         f"{DIRECTION}; 'all four' from memory",
     )
     found = []
-    for model in players(evidence, ELMO):
-        here = about(claim, evidence, model)
-        left, right = ((model, with_head(finetune, head)) for head in ("bi_attention", "linear"))
+    for system in players(evidence, ELMO):
+        here = about(claim, evidence, system)
+        left, right = ((system, with_head(finetune, head)) for head in ("bi_attention", "linear"))
         parts = []
         for name in SMALL_PAIR_TASKS:
             contrasts = evidence.contrasts(name, left, right)
@@ -233,9 +235,9 @@ def p9(evidence: Evidence) -> list[Claim]:
         ]
     )
     found = []
-    for model in players(evidence, BERT):
-        here = about(claim, evidence, model)
-        left, right = ((model, extracted_pairs(encoding)) for encoding in ("joint", "separate"))
+    for system in players(evidence, BERT):
+        here = about(claim, evidence, system)
+        left, right = ((system, extracted_pairs(encoding)) for encoding in ("joint", "separate"))
         groups = {name: evidence.contrasts(name, left, right) for name in SMALL_PAIR_TASKS}
         found.append(on_average(here, evidence, groups, Bound(low=0, open=True), published))
     return found
@@ -250,9 +252,9 @@ def p10(evidence: Evidence) -> list[Claim]:
     )
     published = minus(*(printed("Table 5", ELMO, NER, f"extract, {head}") for head in ("biLSTM-CRF", "CRF")))
     found = []
-    for model in players(evidence, ELMO, BERT):
-        here = about(claim, evidence, model)
-        left, right = ((model, with_head(extract, head)) for head in ("bilstm_crf", "crf"))
+    for system in players(evidence, ELMO, BERT):
+        here = about(claim, evidence, system)
+        left, right = ((system, with_head(extract, head)) for head in ("bilstm_crf", "crf"))
         contrasts = evidence.contrasts(NER, left, right)
         found.append(whole(here, parts_of(here, evidence, NER, contrasts, Bound(MARKED, open=True), published)))
     return found
@@ -275,11 +277,11 @@ def p11(evidence: Evidence) -> list[Claim]:
         ("fine-tuning minus extraction", finetune, extract, Bound(-0.5, 0.5), (best, "extract, biLSTM-CRF")),
     ]
     found = []
-    for model in players(evidence, ELMO, BERT):
-        here = about(claim, evidence, model)
+    for system in players(evidence, ELMO, BERT):
+        here = about(claim, evidence, system)
         parts = []
         for name, left, right, bound, settings in questions:
-            contrasts = evidence.contrasts(NER, (model, left), (model, right))
+            contrasts = evidence.contrasts(NER, (system, left), (system, right))
             published = minus(*(printed("Table 5", ELMO, NER, setting) for setting in settings))
             parts += parts_of(here, evidence, name, contrasts, bound, published)
         found.append(whole(here, parts))
@@ -313,9 +315,9 @@ def p12(evidence: Evidence, domains: pd.DataFrame | None) -> list[Claim]:
         "p from the notes on the paper",
     )
     found = []
-    for model in players(evidence, BERT, others=models_in(domains)):
-        here = about(claim, evidence, model)
-        rows = _domain_rows(evidence, model, domains)
+    for system in players(evidence, BERT, others=models_in(domains)):
+        here = about(claim, evidence, system)
+        rows = _domain_rows(evidence, system, domains)
         if rows is None:
             found.append(here)
             continue
@@ -323,7 +325,8 @@ def p12(evidence: Evidence, domains: pd.DataFrame | None) -> list[Claim]:
         r, p, n = over_genres.r, over_genres.p, over_genres.n
         # Fewer than five groups have no order that is rare enough: nothing could have come out significant.
         decided = n >= 5 and not math.isnan(p)
-        task, recipes = str(rows["task"].iloc[0]), (str(rows["finetune"].iloc[0]), str(rows["extract"].iloc[0]))
+        model, task = str(rows["model"].iloc[0]), str(rows["task"].iloc[0])
+        recipes = (str(rows["finetune"].iloc[0]), str(rows["extract"].iloc[0]))
         found.append(
             replace(
                 here,
@@ -332,7 +335,9 @@ def p12(evidence: Evidence, domains: pd.DataFrame | None) -> list[Claim]:
                 bound=f"p > {SIGNIFICANCE}",
                 tasks=(task,),
                 recipes=recipes,
+                models=(model,),
                 stand_ins=tuple(evidence.stand_ins([model], [task])),
+                unit="Pearson's r",
                 note=f"Pearson's r over {n} genres, p = {p:.3f}; weak by construction: few genres",
             )
         )
@@ -351,9 +356,14 @@ def p13(evidence: Evidence, diagnostics: pd.DataFrame | None) -> list[Claim]:
         DIRECTION,
     )
 
-    def part(name: str, curves: Curves) -> Claim:
-        changes = {layer: estimate(points(curves.change(FINETUNED, PRETRAINED, layer))) for layer in curves.layers}
-        return at_every_layer(replace(claim, part=name), changes, Bound(low=0))
+    def part(name: str, curves: Curves, constant: float | None) -> Claim:
+        changes, unlearnt = {}, []
+        for layer in curves.layers:
+            sides = [points(curves.at(state, layer)) for state in (PRETRAINED, FINETUNED)]
+            changes[layer] = estimate(list(points(curves.change(FINETUNED, PRETRAINED, layer)).values()))
+            if neither_better(sides, constant):
+                unlearnt.append(layer)
+        return at_every_layer(replace(claim, part=name), changes, Bound(low=0), unlearnt)
 
     wanted = {name: [part] for name in (COLA, SST2, MRPC, STSB)}
     return diagnosed(claim, evidence, diagnostics, PROBE, BERT, wanted)
@@ -369,11 +379,14 @@ def p14(evidence: Evidence, diagnostics: pd.DataFrame | None) -> list[Claim]:
     )
 
     def part(bound: Bound) -> Diagnosis:
-        def judge(name: str, curves: Curves) -> Claim:
+        def judge(name: str, curves: Curves, constant: float | None) -> Claim:
             low, last = layer_at(1 / 3, curves.layers), curves.layers[-1]
-            before, after = (curves.at(PRETRAINED, layer) for layer in (low, last))
-            rise = estimate(points({seed: after[seed] - before[seed] for seed in after if seed in before}))
-            return bounded(replace(claim, part=name, note=f"layer {last} minus layer {low}"), rise, bound)
+            before, after = (points(curves.at(PRETRAINED, layer)) for layer in (low, last))
+            rise = estimate([after[seed] - before[seed] for seed in after if seed in before])
+            here = bounded(replace(claim, part=name, note=f"layer {last} minus layer {low}"), rise, bound)
+            if here.verdict == "not run" or not neither_better([before, after], constant):
+                return here
+            return undecided(here, NEITHER_LEARNT)
 
         return judge
 
@@ -391,30 +404,30 @@ def p15(evidence: Evidence, diagnostics: pd.DataFrame | None) -> list[Claim]:
         "direction: notes on the paper; near 0: up to 0.05 bits; last layers: less than half of the rise is there at "
         "two thirds of the layers (ours)",
     )
+    claim = replace(claim, unit="bits")
 
-    def before(name: str, curves: Curves) -> Claim:
+    def before(name: str, curves: Curves, constant: float | None) -> Claim:
         asked = curves.layers if name != SST2 else curves.layers[:-1]
         values = {layer: estimate(list(curves.at(PRETRAINED, layer).values())) for layer in asked}
-        chance = [value for layer in asked for value in curves.at(RANDOM_LABELS, layer).values()]
-        note = f"random labels give {fmean(chance):.3f} bits on average" if chance else ""
-        here = replace(claim, part=f"{name}, near 0 before", note=note)
+        here = replace(claim, part=f"{name}, near 0 before", controls=controls(curves, asked))
         return at_every_layer(here, values, Bound(-NEAR_ZERO, NEAR_ZERO))
 
-    def after(name: str, curves: Curves) -> Claim:
+    def after(name: str, curves: Curves, constant: float | None) -> Claim:
         last = curves.layers[-1]
         rise = curves.change(FINETUNED, PRETRAINED, last)
-        here = replace(claim, part=f"{name}, higher after", note=f"layer {last}")
+        here = replace(claim, part=f"{name}, higher after", note=f"layer {last}", controls=controls(curves, [last]))
         return bounded(here, estimate(list(rise.values())), Bound(low=0, open=True))
 
-    def where(name: str, curves: Curves) -> Claim:
+    def where(name: str, curves: Curves, constant: float | None) -> Claim:
         last, middle = curves.layers[-1], layer_at(2 / 3, curves.layers)
+        here = replace(claim, controls=controls(curves, [middle, last]))
         rise, early = (curves.change(FINETUNED, PRETRAINED, layer) for layer in (last, middle))
         if name == MRPC:
-            here = replace(claim, part=f"{name}, begins in the middle", note=f"rise at layer {middle}")
+            here = replace(here, part=f"{name}, begins in the middle", note=f"rise at layer {middle}")
             return bounded(here, estimate(list(early.values())), Bound(low=0, open=True))
         late = estimate([rise[seed] - 2 * early[seed] for seed in rise if seed in early])
         note = f"rise at layer {last} minus twice that at layer {middle}"
-        return bounded(replace(claim, part=f"{name}, in the last layers", note=note), late, Bound(low=0, open=True))
+        return bounded(replace(here, part=f"{name}, in the last layers", note=note), late, Bound(low=0, open=True))
 
     wanted = {name: [before, after, where] for name in (COLA, SST2, MRPC)}
     return diagnosed(claim, evidence, diagnostics, MUTUAL_INFORMATION, BERT, wanted)
@@ -437,22 +450,22 @@ def printed_gain(model: str, tasks: Sequence[str]) -> Published | None:
     return mean([printed("Table 2", model, name, "difference") for name in tasks])
 
 
-def _pairs(evidence: Evidence) -> list[tuple[str, str]]:
-    """Each model that plays ELMo with each that plays BERT."""
+def _pairs(evidence: Evidence) -> list[tuple[System, System]]:
+    """Each system that plays ELMo with each that plays BERT."""
     return [(elmo, bert) for elmo in players(evidence, ELMO) for bert in players(evidence, BERT)]
 
 
-def _gains_of(evidence: Evidence, model: str, tasks: Sequence[str]) -> dict[str, list[Contrast]]:
+def _gains_of(evidence: Evidence, system: System, tasks: Sequence[str]) -> dict[str, list[Contrast]]:
     """Fine-tuning minus extraction by the paper's name of the task."""
-    return {name: evidence.contrasts(name, (model, finetune), (model, extract)) for name in tasks}
+    return {name: evidence.contrasts(name, (system, finetune), (system, extract)) for name in tasks}
 
 
-def _about_gains(claim: Claim, evidence: Evidence, model: str, bounds: Mapping[str, Bound]) -> Claim:
+def _about_gains(claim: Claim, evidence: Evidence, system: System, bounds: Mapping[str, Bound]) -> Claim:
     """A claim that bounds the gain of fine-tuning task by task."""
-    claim = about(claim, evidence, model)
-    paper_model = evidence.models[model].paper_name if model else None
+    claim = about(claim, evidence, system)
+    paper_model = evidence.paper_name(system)
     parts = []
-    for name, group in _gains_of(evidence, model, tuple(bounds)).items():
+    for name, group in _gains_of(evidence, system, tuple(bounds)).items():
         published = printed("Table 2", paper_model, name, "difference") if paper_model else None
         parts += parts_of(claim, evidence, name, group, bounds[name], published)
     return whole(claim, parts)
@@ -485,7 +498,8 @@ def _sign(claim: Claim, evidence: Evidence, name: str, elmo: Contrast, bert: Con
     """Whether the signs of two gains differ; None where a gain is within a point, so that nothing is claimed."""
     estimates = [elmo.estimate, bert.estimate]
     within = [Bound(-1, 1).judge(found) for found in estimates]
-    if "supported" in within:
+    learnt = not not_learnt([elmo, bert])
+    if learnt and "supported" in within:
         return None
     left, right = bert.by_seed, elmo.by_seed
     apart = {seed: left[seed] - right[seed] for seed in left if seed in right}
@@ -494,6 +508,8 @@ def _sign(claim: Claim, evidence: Evidence, name: str, elmo: Contrast, bert: Con
     # With clearly opposite signs it does not matter whether both are beyond a point.
     signs = [(found.low > 0) - (found.high < 0) for found in estimates]
     verdict: Verdict = "inconclusive"
+    if not learnt:
+        return replace(judged_apart, bound="opposite signs")
     if signs[0] * signs[1] < 0:
         verdict = "supported"
     elif within == ["contradicted", "contradicted"]:
@@ -501,14 +517,14 @@ def _sign(claim: Claim, evidence: Evidence, name: str, elmo: Contrast, bert: Con
     return replace(judged_apart, bound="opposite signs", verdict=verdict)
 
 
-def _domain_rows(evidence: Evidence, model: str, domains: pd.DataFrame | None) -> pd.DataFrame | None:
-    """The gains by genre of the recipes that speak for the model on MNLI, else on the first task that stands in.
+def _domain_rows(evidence: Evidence, system: System, domains: pd.DataFrame | None) -> pd.DataFrame | None:
+    """The gains by genre of the recipes that speak for the system on MNLI, else on the first task that stands in.
 
     Of several references the first by name, of several sizes the largest.
     """
     if domains is None:
         return None
-    rows = domains[domains["model"] == model]
+    rows = domains[domains["model"].isin(system)]
     playing = [name for name, task in evidence.tasks.items() if task.paper_name == MNLI and name in set(rows["task"])]
     if not playing:
         return None
@@ -517,7 +533,7 @@ def _domain_rows(evidence: Evidence, model: str, domains: pd.DataFrame | None) -
     rows = rows[rows["reference"] == min(rows["reference"])]
     sizes = [str(size) for size in rows["size"]]
     rows = rows[[size == largest(sizes) for size in sizes]]
-    contrast = evidence.contrast(task, (model, finetune), (model, extract))
+    contrast = evidence.contrast(task, (system, finetune), (system, extract))
     chosen = (contrast.left.recipe, contrast.right.recipe) if contrast else None
     recipes = list(zip(rows["finetune"], rows["extract"], strict=True))
     return rows[[pair == (chosen if chosen in recipes else recipes[0]) for pair in recipes]]
