@@ -55,6 +55,10 @@ def test_sound_configuration_has_no_problem() -> None:
     assert load(SOUND).study == "small"
 
 
+def test_unfreezing_may_wait_for_the_epochs_that_min_steps_adds() -> None:
+    assert load(SOUND.replace("    epochs: 3", "    epochs: 3\n    min_steps: 100\n    unfreeze_epochs: 3"))
+
+
 @pytest.mark.parametrize("case", BROKEN, ids=lambda case: case["what"])
 def test_broken_configuration(case: dict[str, Any]) -> None:
     text = case["by"]

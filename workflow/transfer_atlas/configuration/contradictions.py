@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from transfer_atlas import candidates
 from transfer_atlas.configuration.diagnostic_contradictions import in_diagnostics, in_domains
 from transfer_atlas.configuration.files import ABSENT, Key
-from transfer_atlas.configuration.head_contradictions import in_heads
+from transfer_atlas.configuration.head_contradictions import in_heads, in_heads_beside_experiments
 from transfer_atlas.configuration.validation import invalid_recipe
 from transfer_atlas.configuration.wording import ENTRY, Problem, nearest, one_of, shown, unknown
 from transfer_atlas.plan import NONE
@@ -31,6 +31,7 @@ def contradictions(settings: Settings) -> Iterator[Problem]:
             yield Problem((group, NONE), ENTRY, "this name is reserved for doing nothing; choose another")
     yield from _in_intermediates(settings)
     yield from _in_search(settings)
+    yield from in_heads_beside_experiments(settings)
     yield from in_diagnostics(settings)
     yield from in_domains(settings)
     for position, experiment in enumerate(settings.experiments):
@@ -210,6 +211,9 @@ def _in_recipes(settings: Settings) -> Iterator[Problem]:
             yield Problem(("recipes", name, "unfreeze_epochs"), recipe.unfreeze_epochs, message)
         elif recipe.unfreeze_epochs is not None and recipe.frozen_layers is not None:
             message = "unfreezing ends with all layers trained, but frozen_layers keeps some frozen; leave one out"
+            yield Problem(("recipes", name, "unfreeze_epochs"), recipe.unfreeze_epochs, message)
+        elif recipe.unfreeze_epochs is not None and recipe.unfreeze_epochs >= recipe.epochs and recipe.min_steps == 0:
+            message = f"training ends (epochs: {recipe.epochs}) with all layers frozen; use more epochs or min_steps"
             yield Problem(("recipes", name, "unfreeze_epochs"), recipe.unfreeze_epochs, message)
 
 

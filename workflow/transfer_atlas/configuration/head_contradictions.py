@@ -12,20 +12,32 @@ from transfer_atlas.settings import HEADS_BY_TYPE, Experiment, Settings
 
 def in_heads(settings: Settings, key: Key, experiment: Experiment) -> Iterator[Problem]:
     """What an experiment combines that no head can do; unknown names have been reported and are passed over."""
-    recipes = {name: settings.recipes[name] for name in experiment.recipes if name in settings.recipes}
     models = {name: settings.models[name] for name in experiment.models if name in settings.models}
-    for name in (name for name in experiment.tasks if name in settings.tasks):
-        task = settings.tasks[name]
-        for index, recipe_name in enumerate(experiment.recipes):
-            recipe = recipes.get(recipe_name)
-            if recipe is None:
-                continue
-            allowed = HEADS_BY_TYPE[task.type]
-            if recipe.head not in allowed:
-                message = f"its head is {recipe.head}; {one_of(recipe.head, allowed, f'for {name} ({task.type}) ')}"
-                yield Problem((*key, "recipes", index), recipe_name, message)
+    for task in experiment.tasks:
+        for index, recipe in enumerate(experiment.recipes):
+            yield from _unfit((*key, "recipes", index), settings, recipe, task)
     elmo = [name for name, model in models.items() if model.kind == "elmo"]
     for index, surgery in enumerate(experiment.surgeries):
         if elmo and surgery != NONE:
             message = f"reinitialises transformer layers, and {elmo[0]} has none; list it in another experiment"
             yield Problem((*key, "surgeries", index), surgery, message)
+
+
+def in_heads_beside_experiments(settings: Settings) -> Iterator[Problem]:
+    """The same of intermediate trainings and diagnostics."""
+    for name, entry in settings.intermediates.items():
+        yield from _unfit(("intermediates", name, "recipe"), settings, entry.recipe, entry.task)
+    for position, diagnostic in enumerate(settings.diagnostics):
+        for task in diagnostic.tasks:
+            for index, recipe in enumerate(diagnostic.recipes):
+                yield from _unfit(("diagnostics", position, "recipes", index), settings, recipe, task)
+
+
+def _unfit(key: Key, settings: Settings, recipe: str, task: str) -> Iterator[Problem]:
+    """The problem of a recipe whose head is for tasks of another type, or nothing."""
+    if recipe not in settings.recipes or task not in settings.tasks:
+        return
+    head, task_type = settings.recipes[recipe].head, settings.tasks[task].type
+    allowed = HEADS_BY_TYPE[task_type]
+    if head not in allowed:
+        yield Problem(key, recipe, f"its head is {head}; {one_of(head, allowed, f'for {task} ({task_type}) ')}")
