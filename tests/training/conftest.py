@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,12 @@ import torch
 from torch import Tensor
 
 from transfer_atlas.layout import Layout
+from transfer_atlas.models.elmo.pretrained import PretrainedElmo, load_pretrained_elmo
 from transfer_atlas.models.encoder import Pretrained
+from transfer_atlas.models.loading import frozen_encoder
 from transfer_atlas.plan import NO_SURGERY, Run
+from transfer_atlas.representations import storage
+from transfer_atlas.representations.extraction import write_states
 from transfer_atlas.settings import Engine, Recipe, Surgery, Task
 from transfer_atlas.tasks.examples import Examples
 from transfer_atlas.training import device
@@ -22,8 +27,12 @@ from transfer_atlas.training.finetuning import finetune
 from transfer_atlas.training.head_training import FeatureData, HeadRun, train_heads
 from transfer_atlas.training.loop import Snapshot
 from transfer_atlas.training.outcome import Trained
-from transfer_atlas.training.starts import Starts, TransformerStarts
+from transfer_atlas.training.sequence_heads import StateData, StoredUnits, train_sequence_head
+from transfer_atlas.training.starts import ElmoStarts, Starts, TransformerStarts
 from transfer_atlas.training.task_data import TaskData
+
+# With --import-mode=importlib a folder of tests is not on the path by itself.
+sys.path.insert(0, str(Path(__file__).parent))
 
 DIGEST = "d" * 64
 JOINT = Layout("tokens", False, None, None)
@@ -193,6 +202,64 @@ def tune(pretrained: Pretrained) -> Callable[..., Trained]:
             keep_weights=keep_weights,
             observer=observer or Watch(),
         )
+
+    return run
+
+
+@pytest.fixture
+def elmo(make_elmo: Callable[..., Path]) -> PretrainedElmo:
+    """A tiny ELMo that is wide enough to learn."""
+    wide = {"projection_dim": 16, "dim": 24, "cell_clip": 3.0, "proj_clip": 3.0}
+    return load_pretrained_elmo(make_elmo(lstm=wide, char_cnn={"filters": [[1, 4], [2, 8], [4, 12]]}))
+
+
+@pytest.fixture
+def tune_elmo(elmo: PretrainedElmo, tune: Callable[..., Trained]) -> Callable[..., Trained]:
+    """Fine-tune the tiny ELMo; arguments as for `tune`."""
+
+    def run(data: TaskData, recipe: Recipe, starts: Starts | None = None, **settings: Any) -> Trained:
+        return tune(data, recipe, starts=starts or ElmoStarts(elmo, data), **settings)
+
+    return run
+
+
+@pytest.fixture
+def state_data(tmp_path: Path, pretrained: Pretrained) -> Callable[..., StateData]:
+    """The states of a task's units as an encoder, by default the tiny BERT, gives them: stored and read again."""
+
+    def of(data: TaskData, model: Pretrained | PretrainedElmo = pretrained, precision: str = "float32") -> StateData:
+        cpu = torch.device("cpu")
+        _, encode = frozen_encoder(model, Engine(), cpu)
+        layers = 2 if isinstance(model, PretrainedElmo) else 3
+        folder, units = tmp_path / "representations" / data.layout.name, {}
+        for split, examples in data.units.items():
+            write_states(
+                folder,
+                split,
+                encode,
+                examples,
+                pooling=None,
+                width=model.hidden_size,
+                layers=layers,
+                device=cpu,
+                precision=precision,
+                progress_seconds=1e9,
+            )
+            stored = storage.read_split(folder, split)
+            units[split] = StoredUnits.of(data.splits[split], data.layout, stored.states, stored.units, stored.lengths)
+        return StateData(data.task, data.names, data.layout, data.splits, units, data.units["train"].truncated)
+
+    return of
+
+
+@pytest.fixture(scope="session")
+def tune_sequence_head() -> Callable[..., Trained]:
+    """Train one head on stored states."""
+
+    def run(
+        data: StateData, recipe: Recipe, *, seed: int = 1, size: Any = "all", observer: Watch | None = None
+    ) -> Trained:
+        return train_sequence_head(data, recipe, size, seed, observer or Watch())
 
     return run
 

@@ -9,7 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from word_toys import FEW, SEGMENTS, SEPARATE, WORDS, toy
 
+from transfer_atlas.layout import Layout
+from transfer_atlas.models.elmo.pretrained import PretrainedElmo
 from transfer_atlas.models.encoder import Pretrained
 from transfer_atlas.settings import Engine
 from transfer_atlas.training import device
@@ -128,6 +131,74 @@ def test_a_heads_bits_are_its_own(
     runs = [HeadRun(data, chosen, "all", seed) for seed in range(7)]
     for run, trained in zip(runs, train_heads(runs, watch()), strict=True):
         assert_same_bits(trained, train_heads([run], watch())[0])
+
+
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [
+        ("marked", {"head": "bilstm_crf"}),
+        ("marked", {"head": "crf", "unfreeze_epochs": 1}),
+        ("arcs", {}),
+        ("parity", {}),
+    ],
+)
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_words_repeated_bit_by_bit(
+    precision: str,
+    name: str,
+    changes: dict[str, Any],
+    pretrained: Pretrained,
+    recipe: Callable,
+    tune: Callable,
+    assert_same_bits: Callable,
+) -> None:
+    data = toy(name, pretrained, Layout("words", False, "mean", None), sizes=FEW)
+    chosen = recipe(drop=0.2, precision=precision, hidden=8, **changes)
+    assert_same_bits(tune(data, chosen), tune(data, chosen))
+
+
+@pytest.mark.parametrize(
+    ("name", "layout", "head"),
+    [("marked", WORDS, "crf"), ("pairs", SEPARATE, "bi_attention"), ("arcs", WORDS, "linear")],
+)
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_elmo_repeated_bit_by_bit(
+    precision: str,
+    name: str,
+    layout: Layout,
+    head: str,
+    elmo: PretrainedElmo,
+    recipe: Callable,
+    tune_elmo: Callable,
+    assert_same_bits: Callable,
+) -> None:
+    data, chosen = toy(name, elmo, layout, sizes=FEW), recipe(drop=0.2, head=head, precision=precision, pooling="max")
+    assert_same_bits(tune_elmo(data, chosen), tune_elmo(data, chosen))
+
+
+@pytest.mark.parametrize(
+    ("name", "layout", "head"),
+    [
+        ("marked", WORDS, "bilstm_crf"),
+        ("arcs", WORDS, "scalar_mix_linear"),
+        ("pairs", SEPARATE, "bcn"),
+        ("pairs", SEGMENTS, "esim"),
+        ("graded", SEGMENTS, "bi_attention"),
+    ],
+)
+def test_heads_on_all_units_repeat_bit_by_bit(
+    name: str,
+    layout: Layout,
+    head: str,
+    pretrained: Pretrained,
+    recipe: Callable,
+    state_data: Callable,
+    tune_sequence_head: Callable,
+    assert_same_bits: Callable,
+) -> None:
+    data = state_data(toy(name, pretrained, layout, sizes=FEW))
+    chosen = recipe(method="extract", head=head, hidden=8, learning_rate=0.01, head_dropout=0.2)
+    assert_same_bits(tune_sequence_head(data, chosen), tune_sequence_head(data, chosen))
 
 
 def test_peak_memory_is_that_of_the_device(task_data: Callable, recipe: Callable, tune: Callable) -> None:

@@ -13,7 +13,7 @@ from torch import nn
 from transfer_atlas.models.encoding import Encoding, FusedEncoding, LibraryEncoding, PaddedEncoding
 from transfer_atlas.models.network import Network
 from transfer_atlas.settings import Engine
-from transfer_atlas.training import finetuning, starts
+from transfer_atlas.training import fit_and_score, starts
 from transfer_atlas.training.outcome import Trained
 from transfer_atlas.training.unit_examples import UnitExamples
 
@@ -78,7 +78,7 @@ def test_every_option_takes_another_way(
 ) -> None:
     """Else the tests above would compare a way with itself."""
     taken: list[tuple[type, int, bool]] = []
-    fit, encoding_of = finetuning.fit, starts.encoding_of
+    fit, encoding_of = fit_and_score.fit, starts.encoding_of
     ways: list[Encoding] = []
 
     def way(encoder: nn.Module, engine: Engine) -> Encoding:
@@ -91,7 +91,7 @@ def test_every_option_takes_another_way(
         taken.append((type(ways[-1]), rows, examples.tokens.states is not None))
         return fit(model, examples, *arguments, **options)
 
-    monkeypatch.setattr(finetuning, "fit", spy)
+    monkeypatch.setattr(fit_and_score, "fit", spy)
     monkeypatch.setattr(starts, "encoding_of", way)
     data = task_data()
     used = len(data.units["train"].tokens.vocabulary())

@@ -17,7 +17,7 @@ from transfer_atlas.models.dropout import StreamDropout
 from transfer_atlas.models.encoder import Pretrained
 from transfer_atlas.settings import Surgery
 from transfer_atlas.tasks.subsets import nested_subset
-from transfer_atlas.training import finetuning
+from transfer_atlas.training import fit_and_score
 from transfer_atlas.training.targets import Targets
 from transfer_atlas.training.task_data import TaskData
 from transfer_atlas.training.unit_examples import UnitExamples
@@ -29,13 +29,13 @@ SURGERY = Surgery(kind="progressive")
 def initial(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Tensor]]:
     """Fills with each run's weights before its first update."""
     states: list[dict[str, Tensor]] = []
-    fit = finetuning.fit
+    fit = fit_and_score.fit
 
     def spy(model: torch.nn.Module, *arguments: Any, **options: Any) -> Any:
         states.append(copy.deepcopy(model.state_dict()))
         return fit(model, *arguments, **options)
 
-    monkeypatch.setattr(finetuning, "fit", spy)
+    monkeypatch.setattr(fit_and_score, "fit", spy)
     return states
 
 

@@ -50,7 +50,7 @@ def plain_loop(
     model.pooler = None
     regression = data.task.type == "pair_regression"
     init = torch.Generator().manual_seed(stream_seed(SEED, "init"))
-    head = LinearHead(32, data.outputs, 0.0, init).output
+    head = LinearHead(32, len(data.names or ["score"]), 0.0, init).output
     rows = nested_subset(len(data.splits["train"]), "all", SEED)
     train = data.splits["train"].take(rows)
     targets = torch.from_numpy(train.labels)

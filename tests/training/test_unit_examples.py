@@ -144,6 +144,22 @@ def test_segments_of_a_joint_pair_have_no_special_tokens(kind: str, units: Calla
     assert len(fourth) == 2
 
 
+def test_a_text_of_which_nothing_is_left_is_read_at_a_special_token(units: Callable) -> None:
+    """BERT drops zero-width characters; a sequence without units has no mean and nothing to attend to."""
+    examples = units(Examples(["a"], ["w1 w2"], ["\u200b"], np.array([0])), SEGMENTS)
+    batch = examples.batch(torch.tensor([0]), CPU)
+    assert batch.units.lengths.tolist() == [2, 1]
+    assert ids_of_units(batch)[1] == [[int(batch.inputs.input_ids[0, 0])]]
+
+
+def test_a_word_of_many_pieces_widens_its_own_batch_alone(units: Callable) -> None:
+    examples = units(labelled("w1", "w1.w2.w3.w4", "w5 w6.w7"), words("mean"))
+    for rows, width in (([0], 1), ([2, 0], 3), ([1, 0], 7)):
+        batch = examples.batch(torch.tensor(rows), CPU)
+        assert batch.units.tokens is not None
+        assert batch.units.tokens.shape[1] == width
+
+
 def test_a_joint_pair_is_one_sequence_of_all_tokens(units: Callable) -> None:
     batch = units(pairs(), JOINT).batch(torch.tensor([0, 1]), CPU)
     assert batch.units.tokens is None

@@ -47,12 +47,14 @@ class HeadNetwork(Trainable):
         return super().loss(outputs, targets, batch)
 
     def decode(self, outputs: Tensor, batch: Any) -> Tensor:
-        """See `Trainable`; of words the best class, in a CRF that of the best sequence."""
+        """See `Trainable`; of words the best class, in a CRF that of the best sequence. NaN: training diverged."""
         if not self.labelling:
             return outputs
         if isinstance(self.head, CrfTagger):
-            return self.head.crf.viterbi(outputs, self._lengths(batch))[:, None].float()
-        return outputs.argmax(dim=1, keepdim=True).float()
+            chosen = self.head.crf.viterbi(outputs, self._lengths(batch))
+        else:
+            chosen = outputs.argmax(dim=1)
+        return torch.where(outputs.isfinite().all(dim=1), chosen.float(), torch.nan)[:, None]
 
 
 class Network(HeadNetwork):

@@ -83,8 +83,9 @@ def write_states(
         for rows, sequences in encoded(encode, examples, device, precision, progress_seconds):
             found = sequences.states if pooling is None else pooled_states(sequences, pooling, each)
             values = found.transpose(0, 1).cpu().numpy()
-            largest = float(np.abs(values).max())
-            if not largest <= np.finfo(dtype).max:
+            # NaN and infinity are what a diverged training left, and stay.
+            largest = float(np.fmax.reduce(np.abs(values), axis=None))
+            if float(np.finfo(dtype).max) < largest < np.inf:
                 raise UserError(
                     f"{storage.states_file(folder, split)}: a state is {largest:g}, more than {dtype} holds"
                 )

@@ -14,7 +14,8 @@ from transfer_atlas.settings import Settings
 from transfer_atlas.tasks.storage import read_split
 from transfer_atlas.training import device, placement
 from transfer_atlas.training.starts import load_encoder_weights
-from transfer_atlas.training.task_data import length_line, units_of
+from transfer_atlas.training.task_data import length_line
+from transfer_atlas.training.unit_examples import units_of
 
 
 def run(settings: Settings, state: State, layout_name: str, folder: Path) -> None:

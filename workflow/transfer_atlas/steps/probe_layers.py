@@ -8,10 +8,12 @@ from dataclasses import asdict, dataclass
 from itertools import chain
 from pathlib import Path
 
+import numpy as np
 from threadpoolctl import threadpool_limits
 
 from transfer_atlas import atomic, plan
 from transfer_atlas.analysis.diagnostics import COLUMNS, FINETUNED, PRETRAINED
+from transfer_atlas.errors import UserError
 from transfer_atlas.plan import State
 from transfer_atlas.probing.layers import Split, informations, probes
 from transfer_atlas.representations import storage
@@ -31,7 +33,11 @@ class Place:
 
 
 def read_states(settings: Settings, state: State) -> dict[str, tuple[Split, Split]]:
-    """Stored train and validation of the pretrained state and of `state`, after fine-tuning."""
+    """Stored train and validation of the pretrained state and of `state`, after fine-tuning.
+
+    Raises:
+        UserError: The training that made `state` diverged.
+    """
     layout = plan.probed_layout(settings, state)
     found = {}
     for name, one in ((PRETRAINED, State(state.model, plan.NONE, state.task, None)), (FINETUNED, state)):
@@ -40,6 +46,11 @@ def read_states(settings: Settings, state: State) -> dict[str, tuple[Split, Spli
             Split(storage.read_split(stored, split).states, read_split(plan.task_folder(state.task), split).labels)
             for split in ("train", "validation")
         )
+        if not all(np.isfinite(split.states).all() for split in (train, validation)):
+            raise UserError(
+                f"{stored}: holds states that are not finite, as a training that diverged leaves them; "
+                f"lower the learning rate of recipes.{state.recipe}, or leave seed {state.seed} out of diagnostics"
+            )
         found[name] = (train, validation)
     return found
 

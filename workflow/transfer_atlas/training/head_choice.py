@@ -2,48 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 from torch import nn
 
-from transfer_atlas.layout import Layout
 from transfer_atlas.models.heads.build import new_head
-from transfer_atlas.settings import Recipe, Task
-from transfer_atlas.tasks.examples import Examples
+from transfer_atlas.settings import Recipe
+from transfer_atlas.training.fit_and_score import TaskSplits
 
 
-def head_for(
-    recipe: Recipe,
-    task: Task,
-    names: Sequence[str] | None,
-    layout: Layout,
-    train: Examples,
-    layers: int,
-    features: int,
-    init: torch.Generator,
-) -> nn.Module:
+def head_for(recipe: Recipe, data: TaskSplits, layers: int, features: int, init: torch.Generator) -> nn.Module:
     """A new head for a task.
 
     Args:
-        names: Of the classes, in order; None for regression.
         layers: How many layers' states it gets.
         features: Their width.
         init: Where its weights come from.
     """
-    second = train.spans is not None and bool((train.spans[:, 1] >= 0).any())
+    spans = data.splits["train"].spans
+    second = spans is not None and bool((spans[:, 1] >= 0).any())
     return new_head(
         recipe.head,
         layers=layers,
         features=features,
-        outputs=1 if names is None else len(names),
+        outputs=1 if data.names is None else len(data.names),
         hidden=recipe.hidden,
         head_layers=recipe.head_layers,
         dropout=recipe.head_dropout,
         pooling=recipe.pooling,
-        unit="word" if task.type == "token_labelling" else "example",
-        sequences_per_example=2 if layout.sequences == 2 else 1,
-        spans_per_example=0 if train.spans is None else 2 if second else 1,
-        tag_names=names if task.tags != "words" else None,
+        unit="word" if data.task.type == "token_labelling" else "example",
+        sequences_per_example=2 if data.layout.sequences == 2 else 1,
+        spans_per_example=0 if spans is None else 2 if second else 1,
+        tag_names=data.names if data.task.tags != "words" else None,
         generator=init,
     )

@@ -35,12 +35,12 @@ def scored(task: Task, names: Sequence[str] | None, examples: Examples, outputs:
 
     Args:
         names: Of the classes, in order; None for regression.
-        outputs: [N, outputs] of each text, or [W, 1] class of each word.
+        outputs: [N, outputs] of each text, or [W, 1] class of each word: NaN, which is always wrong, for none.
     """
     if task.type != "token_labelling":
         return Scored(examples.ids, outputs, examples.labels, metrics.scores(task.type, outputs, examples.labels))
     assert names is not None and examples.words is not None
-    chosen = outputs[:, 0].astype(np.int64)
+    chosen = np.nan_to_num(outputs[:, 0], nan=CUT).astype(np.int64)
     found = word_scores(chosen, examples.labels)
     if task.tags != "words":
         found |= span_scores(chosen, examples.labels, examples.offsets, names)

@@ -18,10 +18,11 @@ from transfer_atlas.streams import stream_seed
 from transfer_atlas.tasks.examples import Examples
 from transfer_atlas.tasks.subsets import nested_subset
 from transfer_atlas.training import device
+from transfer_atlas.training.fit_and_score import fit_and_score
 from transfer_atlas.training.head_choice import head_for
-from transfer_atlas.training.loop import Observer, fit, predict
-from transfer_atlas.training.outcome import Trained, scored, with_cut_words
-from transfer_atlas.training.targets import Scaling, Targets, rows_of_parts, scaled, targets_of, unscaled
+from transfer_atlas.training.loop import Observer, predict
+from transfer_atlas.training.outcome import Trained
+from transfer_atlas.training.targets import Targets, rows_of_parts, targets_of
 from transfer_atlas.training.unit_examples import kept_labels, reachable
 
 
@@ -109,6 +110,10 @@ class ChosenUnits:
         """States of these examples."""
         return self.stored.batch(self.rows[rows], device)
 
+    def with_targets(self, targets: Targets) -> ChosenUnits:
+        """The same examples with other targets."""
+        return replace(self, targets=targets)
+
 
 def chosen_units(stored: StoredUnits, rows: np.ndarray) -> ChosenUnits:
     """These examples, in this order."""
@@ -144,35 +149,21 @@ def train_sequence_head(
         layer, layers = layers - 1 if recipe.layer == "last" else int(recipe.layer), 1
     units = {split: replace(stored, layer=layer) for split, stored in data.units.items()}
     chosen = nested_subset(len(data.splits["train"]), size, seed)
-    train = chosen_units(units["train"], chosen)
-    scaling = Scaling.of(train.targets.values)
-    train = replace(train, targets=replace(train.targets, values=scaled(train.targets.values, scaling)))
     init = torch.Generator().manual_seed(stream_seed(seed, "init"))
-    head = head_for(recipe, data.task, data.names, data.layout, data.splits["train"], layers, features, init)
-    model = HeadNetwork(head, data.task.type == "token_labelling")
+    model = HeadNetwork(head_for(recipe, data, layers, features, init), data.task.type == "token_labelling")
 
-    def evaluate(split: str) -> np.ndarray:
-        everything = chosen_units(units[split], np.arange(len(units[split])))
-        predictions = unscaled(predict(model, everything, where, "float32"), scaling)
-        return with_cut_words(predictions, everything.targets.labelled, data.splits[split])
+    def predictions(split: str, steps: int) -> np.ndarray:
+        return predict(model, chosen_units(units[split], np.arange(len(units[split]))), where, "float32")
 
-    def validate(steps: int) -> float:
-        found = scored(data.task, data.names, data.splits["validation"], evaluate("validation"))
-        return found.scores[data.task.main_metric]
-
-    fitted = fit(
+    fitted, splits = fit_and_score(
         model,
-        train,
+        chosen_units(units["train"], chosen),
+        data,
+        predictions,
         recipe,
         seed,
         device=where,
         precision="float32",
         observer=observer,
-        validate=validate if recipe.select == "best" else None,
     )
-    if fitted.best_weights is not None:
-        model.load_state_dict(fitted.best_weights)
-    splits = {
-        split: scored(data.task, data.names, data.splits[split], evaluate(split)) for split in ("validation", "test")
-    }
     return Trained(fitted, len(chosen), data.truncated, splits, where, "float32")

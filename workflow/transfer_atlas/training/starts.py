@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from transfer_atlas import plan
 from transfer_atlas.models.dropout import replace_dropout
+from transfer_atlas.models.elmo.characters import Words
 from transfer_atlas.models.elmo.pretrained import PretrainedElmo, elmo_depths, elmo_frozen_parts
 from transfer_atlas.models.encoder import Pretrained, depths, fresh_encoder, frozen_parts
 from transfer_atlas.models.encoding import encoding_of
@@ -88,9 +89,13 @@ class ElmoStarts:
             load_encoder_weights(encoder, start)
         encoder.to(where)
 
+        def encode(words: Words) -> list[Tensor]:
+            # A module here would become a part of the network once more.
+            return encoder.forward(words)
+
         def network(head: nn.Module) -> Network:
             frozen = [] if recipe.frozen_layers is None else elmo_frozen_parts(encoder, recipe.frozen_layers)
-            return Network(encoder, head, self.data.labelling, encoder, elmo_depths(encoder), frozen)
+            return Network(encoder, head, self.data.labelling, encode, elmo_depths(encoder), frozen)
 
         @contextmanager
         def evaluating(split: str, decay: float) -> Iterator[UnitExamples]:

@@ -15,14 +15,7 @@ from transfer_atlas.tasks.description import class_names
 from transfer_atlas.tasks.examples import Examples
 from transfer_atlas.tasks.overlap import forbidden_keys, rows_without
 from transfer_atlas.tasks.storage import read_split
-from transfer_atlas.training.unit_examples import UnitExamples, elmo_units, tokenised_units
-
-
-def units_of(model: Pretrained | PretrainedElmo, examples: Examples, layout: Layout, max_length: int) -> UnitExamples:
-    """Examples as a model reads them."""
-    if isinstance(model, PretrainedElmo):
-        return elmo_units(model.characters, examples, layout, max_length)
-    return tokenised_units(model.tokenizer, examples, layout, max_length, model.position_offset)
+from transfer_atlas.training.unit_examples import UnitExamples, units_of
 
 
 def length_line(split: str, examples: UnitExamples, max_length: int) -> str:
@@ -50,11 +43,6 @@ class TaskData:
     splits: dict[str, Examples]
     units: dict[str, UnitExamples]
     left_out: int
-
-    @property
-    def outputs(self) -> int:
-        """Outputs of a head: one for each class, or one for a score."""
-        return 1 if self.names is None else len(self.names)
 
     @property
     def labelling(self) -> bool:

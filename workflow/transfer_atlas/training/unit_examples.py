@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 
 from transfer_atlas.layout import Layout
+from transfer_atlas.models.elmo.pretrained import PretrainedElmo
+from transfer_atlas.models.encoder import Pretrained
 from transfer_atlas.models.units import UnitBatch, Units
 from transfer_atlas.models.word_pieces import WordPieces, tokenise_words
 from transfer_atlas.tasks.examples import Examples
@@ -35,7 +37,9 @@ class UnitTable:
         """Only the units of these inputs, in this order."""
         totals = self.lengths.sum(1)
         starts = torch.cumsum(totals, 0) - totals
-        return UnitTable(self.tokens[rows_of_parts(starts[inputs], totals[inputs])], self.lengths[inputs])
+        tokens = self.tokens[rows_of_parts(starts[inputs], totals[inputs])]
+        # One word of very many pieces costs memory in its own batch alone.
+        return UnitTable(tokens[:, : int((tokens >= 0).sum(1).max())], self.lengths[inputs])
 
 
 @dataclass(frozen=True)
@@ -113,6 +117,10 @@ class UnitExamples:
         """The same examples with other inputs: of another vocabulary, or with states."""
         return replace(self, inputs=inputs)
 
+    def with_targets(self, targets: Targets) -> UnitExamples:
+        """The same examples with other targets."""
+        return replace(self, targets=targets)
+
 
 # --- from texts --------------------------------------------------------------------------------------------
 
@@ -136,8 +144,13 @@ def _word_table(tokens: Sequence[np.ndarray], pieces: str) -> UnitTable:
 
 
 def _segment_table(sequences: Sequence[Sequence[int | None]]) -> UnitTable:
-    """Units of jointly encoded pairs from the text (0, 1, or None for special tokens) of each of their tokens."""
-    tokens = [[[k for k, text in enumerate(row) if text == part] for part in (0, 1)] for row in sequences]
+    """Units of jointly encoded pairs from the text (0, 1, or None for special tokens) of each of their tokens.
+
+    A text of which the tokenizer leaves nothing is read at the first special token.
+    """
+    tokens = [
+        [[k for k, text in enumerate(row) if text == part] or [row.index(None)] for part in (0, 1)] for row in sequences
+    ]
     return UnitTable(
         torch.tensor([place for pair in tokens for part in pair for place in part], dtype=torch.int64)[:, None],
         torch.tensor([[len(part) for part in pair] for pair in tokens], dtype=torch.int64),
@@ -224,3 +237,10 @@ def elmo_units(characters: int, examples: Examples, layout: Layout, max_length: 
     texts = _interleaved(examples) if layout.separate else examples.texts
     inputs = elmo_inputs([split_words(text) or [text] for text in texts], max_length, characters)
     return UnitExamples(inputs, 2 if layout.separate else 1, None, Targets(targets_of(examples.labels)), None)
+
+
+def units_of(model: Pretrained | PretrainedElmo, examples: Examples, layout: Layout, max_length: int) -> UnitExamples:
+    """Examples as a model reads them."""
+    if isinstance(model, PretrainedElmo):
+        return elmo_units(model.characters, examples, layout, max_length)
+    return tokenised_units(model.tokenizer, examples, layout, max_length, model.position_offset)

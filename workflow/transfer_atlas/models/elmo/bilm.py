@@ -37,7 +37,7 @@ class BiLstmLayer(nn.Module):
 
 
 class BiLm(nn.Module):
-    """All layers. While training, the input of each layer is dropped out, as when the biLM was pretrained."""
+    """All layers. The input of each layer that is in training mode is dropped out, as when the biLM was pretrained."""
 
     def __init__(self, options: Lstm, dropout: float):
         super().__init__()
@@ -60,7 +60,7 @@ class BiLm(nn.Module):
         states = tokens[order]
         layers, ends = [], []
         for index, layer in enumerate(self.layers):
-            states = self.dropout(states)
+            states = self.dropout(states) if layer.training else states
             outputs, end = layer(states, slots.sizes, None if before is None else before[index])
             states = outputs + states if self.skip and index > 0 else outputs
             layers.append(torch.cat([states[0, places[0]], states[1, places[1]]], dim=-1))
