@@ -95,7 +95,7 @@ def made_up(grid: Grid) -> FeatureData:
         states[split] = drawn.astype(np.float32)
     task = Task.model_validate({"type": "sequence_classification", "files": {"train": "made up"}})
     lengths = {split: np.full(n, grid.length) for split, n in grid.texts}
-    return FeatureData(task, 2, splits, states, lengths, truncated=0)
+    return FeatureData(task, 2, splits, states, lengths, truncated={split: 0 for split in splits})
 
 
 def one_layer(data: FeatureData, layer: int) -> FeatureData:

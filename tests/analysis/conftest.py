@@ -52,6 +52,7 @@ def _runs(
             "steps": 30,
             "tokens": 9000,
             "truncated": 0,
+            "truncated_train": 0,
             "seconds": seconds,
             "peak_memory_mb": 512.0,
             "device": "cpu",

@@ -374,7 +374,7 @@ def test_a_head_on_stored_states_equals_one_on_the_live_encoder(
         splits,
         states,
         {split: np.ones(len(part), dtype=np.int64) for split, part in splits.items()},
-        truncated=0,
+        truncated=dict.fromkeys(("train", "validation", "test"), 0),
     )
     recipe = Recipe.model_validate(
         {

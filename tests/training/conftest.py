@@ -164,7 +164,7 @@ def feature_data(splits: Callable[..., dict[str, Examples]]) -> Callable[..., Fe
             examples,
             {name: random.normal(size=(len(part), 4, 16)).astype(np.float32) for name, part in examples.items()},
             {name: random.integers(3, 12, size=len(part)) for name, part in examples.items()},
-            truncated=0,
+            truncated=dict.fromkeys(("train", "validation", "test"), 0),
         )
 
     return of
@@ -247,7 +247,14 @@ def state_data(tmp_path: Path, pretrained: Pretrained) -> Callable[..., StateDat
             )
             stored = storage.read_split(folder, split)
             units[split] = StoredUnits.of(data.splits[split], data.layout, stored.states, stored.units, stored.lengths)
-        return StateData(data.task, data.names, data.layout, data.splits, units, data.units["train"].truncated)
+        return StateData(
+            data.task,
+            data.names,
+            data.layout,
+            data.splits,
+            units,
+            {split: part.truncated for split, part in data.units.items()},
+        )
 
     return of
 

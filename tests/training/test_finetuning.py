@@ -282,5 +282,5 @@ def test_truncated_training_texts_are_reported(
     short = TaskData.of(task, whole.names, splits(), pretrained, whole.layout)
     expected = sum(len(text.split()) > 3 for text in whole.splits["train"].texts)
     assert expected > 0
-    assert tune(short, recipe()).truncated == expected
-    assert tune(whole, recipe()).truncated == 0
+    assert tune(short, recipe()).truncated["train"] == expected
+    assert tune(whole, recipe()).truncated["train"] == 0

@@ -67,7 +67,7 @@ def test_the_scalar_mix_reads_every_layer(feature_data: Callable, recipe: Callab
     for layer in range(4):
         states = {name: values.copy() for name, values in data.states.items()}
         states["test"][:, layer] += 1.0
-        changed = FeatureData(data.task, data.classes, data.splits, states, data.lengths, 0)
+        changed = FeatureData(data.task, data.classes, data.splits, states, data.lengths, data.truncated)
         assert not np.allclose(tune_head(changed, chosen).splits["test"].outputs, plain), layer
 
 
@@ -95,5 +95,5 @@ def test_features_may_be_memory_mapped(
     for name, states in data.states.items():
         np.save(tmp_path / f"{name}.npy", states)
         mapped[name] = np.load(tmp_path / f"{name}.npy", mmap_mode="r")
-    from_disk = FeatureData(data.task, data.classes, data.splits, mapped, data.lengths, 0)
+    from_disk = FeatureData(data.task, data.classes, data.splits, mapped, data.lengths, data.truncated)
     assert_same_bits(tune_head(data, recipe(**MIX)), tune_head(from_disk, recipe(**MIX)))

@@ -91,7 +91,7 @@ def test_extraction(
         data.splits,
         {split: pooled(examples) for split, examples in data.units.items()},
         {split: examples.sizes().numpy() for split, examples in data.units.items()},
-        truncated=0,
+        truncated=dict.fromkeys(("train", "validation", "test"), 0),
     )
     settings = {"method": "extract", "head": head, "layer": "last" if head == "scalar_mix_mlp" else 0, "hidden": 32}
     trained = tune_head(features, recipe(learning_rate=0.02, epochs=40, batch_size=16, **settings))

@@ -122,7 +122,8 @@ def test_every_word_has_a_row_and_cut_ones_no_class(
         trained = tune_sequence_head(
             state_data(data), recipe(method="extract", layer=0, **settings, head_learning_rate=0.05)
         )
-    assert trained.truncated == sum(len(words) > 4 for words in data.splits["train"].words or [])
+    for split, examples in data.splits.items():
+        assert trained.truncated[split] == sum(len(words) > 4 for words in examples.words or [])
     assert trained.n_train == SIZES["train"]
 
     write_predictions(tmp_path / "predictions.parquet", trained.splits)

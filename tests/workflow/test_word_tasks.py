@@ -112,8 +112,10 @@ def test_names_that_begin_with_i_are_counted(finished: LittleStudy) -> None:
 
 
 def test_sentences_longer_than_the_limit_are_counted(finished: LittleStudy) -> None:
-    runs = finished.table("runs")
-    assert set(runs.query("task in ['names', 'pos']")["truncated"]) == {str(LONG_SENTENCES["train"])}
+    runs = finished.table("runs").query("task in ['names', 'pos']")
+    assert set(runs["truncated_train"]) == {str(LONG_SENTENCES["train"])}
+    for split in ("validation", "test"):
+        assert set(runs[runs["split"] == split]["truncated"]) == {str(LONG_SENTENCES[split])}
     for log in ("finetune/bert/none/names/finetune_crf/nall", "extract_features/elmo/pretrained/names/words.first"):
         for split, size in SIZES.items():
             assert f"{split}: {size} texts, " in finished.log(log)

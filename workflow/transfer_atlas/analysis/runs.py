@@ -42,6 +42,7 @@ COLUMNS = {
     "steps": "int64",
     "tokens": "int64",
     "truncated": "int64",
+    "truncated_train": "int64",
     "seconds": "float64",
     "peak_memory_mb": "float64",
     "device": "str",

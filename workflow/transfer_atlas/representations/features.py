@@ -34,7 +34,7 @@ def read_features(settings: Settings, task: str, states: Iterable[State], layout
             splits,
             {split: one.states for split, one in read.items()},
             {split: one.lengths for split, one in read.items()},
-            storage.read_manifest(stored)["truncated"]["train"],
+            storage.read_manifest(stored)["truncated"],
         )
     return found
 
@@ -55,6 +55,6 @@ def read_states(settings: Settings, task: str, states: Iterable[State], layout: 
         for split, examples in splits.items():
             one = storage.read_split(stored, split)
             units[split] = StoredUnits.of(examples, layout, one.states, one.units, one.lengths)
-        truncated = storage.read_manifest(stored)["truncated"]["train"]
+        truncated = storage.read_manifest(stored)["truncated"]
         found[state] = StateData(settings.tasks[task], names, layout, splits, units, truncated)
     return found

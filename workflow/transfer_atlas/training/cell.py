@@ -72,7 +72,13 @@ def _save(job: Job, wanted: Wanted, trained: Trained, peak_mb: float) -> dict[st
         with atomic.replacing(folder / WEIGHTS) as temporary:
             save_file(trained.weights, temporary, metadata={"run": wanted.digest})
     values = [
-        {"split": split, "metric": metric, "value": value, "n_examples": len(scored.ids)}
+        {
+            "split": split,
+            "metric": metric,
+            "value": value,
+            "n_examples": len(scored.ids),
+            "truncated": trained.truncated[split],
+        }
         for split, scored in trained.splits.items()
         for metric, value in scored.scores.items()
     ]
@@ -80,7 +86,7 @@ def _save(job: Job, wanted: Wanted, trained: Trained, peak_mb: float) -> dict[st
         "n_train": trained.n_train,
         "steps": trained.fitted.steps,
         "tokens": trained.fitted.tokens,
-        "truncated": trained.truncated,
+        "truncated_train": trained.truncated["train"],
         "left_out": trained.left_out,
         "diverged": not np.isfinite(trained.splits["validation"].outputs).all(),
         "seconds": round(trained.fitted.seconds, 3),

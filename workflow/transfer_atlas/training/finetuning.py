@@ -84,5 +84,5 @@ def finetune(
     if keep_weights:
         with begun.whole(decay(fitted.chosen_step)):
             kept = cpu_weights(model)
-    truncated = data.units["train"].truncated
+    truncated = {split: units.truncated for split, units in data.units.items()}
     return Trained(fitted, len(chosen), truncated, splits, where, precision, kept, data.left_out)

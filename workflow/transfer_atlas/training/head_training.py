@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import Any, Literal
@@ -40,7 +40,7 @@ class FeatureData:
     splits: dict[str, Examples]
     states: dict[str, np.ndarray]
     lengths: dict[str, np.ndarray]
-    truncated: int
+    truncated: Mapping[str, int]
     _rows: dict[tuple[str, torch.device], Tensor] = field(default_factory=dict, repr=False, compare=False)
 
     def rows(self, split: str, where: torch.device) -> Tensor:

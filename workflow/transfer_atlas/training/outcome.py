@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -56,7 +56,8 @@ class Trained:
 
     fitted: Fitted
     n_train: int
-    truncated: int
+    truncated: Mapping[str, int]
+    """Texts or sentences of each whole split that were longer than the limit."""
     splits: dict[str, Scored]
     device: torch.device
     precision: str

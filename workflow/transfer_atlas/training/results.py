@@ -41,6 +41,7 @@ COLUMNS: dict[str, pa.DataType] = {
     "steps": pa.int64(),
     "tokens": pa.int64(),
     "truncated": pa.int64(),
+    "truncated_train": pa.int64(),
     "seconds": pa.float64(),
     "peak_memory_mb": pa.float64(),
     "device": pa.string(),

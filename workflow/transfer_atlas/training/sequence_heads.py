@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -134,7 +134,7 @@ class StateData:
     layout: Layout
     splits: dict[str, Examples]
     units: dict[str, StoredUnits]
-    truncated: int
+    truncated: Mapping[str, int]
 
 
 def train_sequence_head(
