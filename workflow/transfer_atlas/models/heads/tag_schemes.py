@@ -16,7 +16,7 @@ class Impossible:
     Attributes:
         transitions: [K, K] tag (column) after tag (row).
         start: [K] first tags.
-        end: [K] last tags.
+        end: [K] last tags. None are in these schemes: a sentence that was too long may have been cut within a span.
     """
 
     transitions: Tensor
@@ -53,5 +53,5 @@ def impossible(names: Sequence[str]) -> Impossible:
     return Impossible(
         torch.tensor([[not allowed(before, after) for after in tags] for before in tags]),
         torch.tensor([not allowed(outside, tag) for tag in tags]),
-        torch.tensor([not allowed(tag, outside) for tag in tags]),
+        torch.zeros(len(tags), dtype=torch.bool),
     )
