@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from transfer_atlas.configuration.contradictions import contradictions
+from transfer_atlas.configuration.contradictions.everything import contradictions
 from transfer_atlas.configuration.files import ABSENT, COMMAND_LINE, File, merge, place, read, read_files, value_at
 from transfer_atlas.configuration.validation import validate
 from transfer_atlas.configuration.wording import ENTRY, Problem, nearest, yaml_number

@@ -1,0 +1,1 @@
+"""Settings that are well-formed one by one but do not go together, by what they are about."""
