@@ -111,6 +111,12 @@ def state_weights(state):
     return [plan.weights_file(state)]
 
 
+def probed_states(wildcards):
+    """The state after fine-tuning at these wildcards, and the pretrained one."""
+    state = state_of(wildcards)
+    return [plan.State(state.model, plan.NONE, state.task, None), state]
+
+
 def heads_of(wildcards):
     """The plan's feature-extraction cells that read the representations at these wildcards."""
     name = "{w.model}/{w.intermediate}/{w.task}/extract.{w.layout}".format(w=wildcards)

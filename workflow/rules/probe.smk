@@ -1,12 +1,6 @@
 # What each layer knows of the labels, before and after fine-tuning.
 
 
-def probed_states(wildcards):
-    """The state after fine-tuning at these wildcards, and the pretrained one."""
-    state = state_of(wildcards)
-    return [plan.State(state.model, plan.NONE, state.task, None), state]
-
-
 rule probe_layers:
     input:
         task=lambda w: task_files(w.task),
