@@ -23,7 +23,7 @@ from transfer_atlas.tasks.subsets import nested_subset
 from transfer_atlas.training import sequence_heads
 from transfer_atlas.training.head_choice import head_for
 from transfer_atlas.training.loop import fit, predict
-from transfer_atlas.training.sequence_heads import ChosenUnits, StoredUnits, chosen_units
+from transfer_atlas.training.sequence_heads import StoredUnits
 from transfer_atlas.training.task_data import TaskData
 
 CPU = torch.device("cpu")
@@ -91,7 +91,7 @@ def test_stored_states_are_those_of_direct_encoding(
     assert len(stored) == SIZES["train"]
     assert_read(stored, data, pretrained, [7, 0, 95, 31])
     rows = torch.tensor([5, 2])
-    chosen = chosen_units(stored, np.array([90, 4, 41, 8, 3, 77]))
+    chosen = stored.take(np.array([90, 4, 41, 8, 3, 77]))
     assert chosen.sizes()[rows].tolist() == data.units["train"].sizes()[[77, 41]].tolist()
     assert chosen.units(rows).tolist() == data.units["train"].units(torch.tensor([77, 41])).tolist()
     assert torch.equal(chosen.targets_of(rows, CPU), data.units["train"].targets_of(torch.tensor([77, 41]), CPU))
@@ -172,12 +172,14 @@ def test_train_sizes_are_nested(
     data = state_data(toy("parity", pretrained))
     seen: list[set[int]] = []
 
-    def remember(stored: StoredUnits, rows: np.ndarray) -> ChosenUnits:
+    take = StoredUnits.take
+
+    def remember(stored: StoredUnits, rows: np.ndarray) -> StoredUnits:
         if stored.tokens is data.units["train"].tokens:
             seen.append(set(rows.tolist()))
-        return chosen_units(stored, rows)
+        return take(stored, rows)
 
-    monkeypatch.setattr(sequence_heads, "chosen_units", remember)
+    monkeypatch.setattr(StoredUnits, "take", remember)
     for size in (10, 30):
         trained = tune_sequence_head(data, recipe(method="extract", epochs=1), size=size, seed=4)
         assert trained.n_train == size

@@ -128,7 +128,7 @@ def heads_of(wildcards):
 def heads_inputs(wildcards):
     """Representations of every state that the heads' runs start from."""
     return [
-        plan.representation_folder(state, wildcards.layout) / "representations.json"
+        plan.representations_file(state, wildcards.layout)
         for state in plan.states_of(SETTINGS, *heads_of(wildcards).cells)
     ]
 

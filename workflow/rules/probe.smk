@@ -5,8 +5,7 @@ rule probe_layers:
     input:
         task=lambda w: task_files(w.task),
         representations=lambda w: [
-            plan.representation_folder(state, plan.probed_layout(SETTINGS, state).name)
-            / "representations.json"
+            plan.representations_file(state, plan.probed_layout(SETTINGS, state).name)
             for state in probed_states(w)
         ],
     output:

@@ -126,8 +126,7 @@ rule train_sequence_heads:
     input:
         task=lambda w: task_files(w.task),
         representations=lambda w: [
-            plan.representation_folder(state, plan.layout(SETTINGS, cell_of(w)).name)
-            / "representations.json"
+            plan.representations_file(state, plan.layout(SETTINGS, cell_of(w)).name)
             for state in plan.states_of(SETTINGS, cell_of(w))
         ],
     output:

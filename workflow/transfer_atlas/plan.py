@@ -379,6 +379,11 @@ def representation_folder(state: State, layout_name: str) -> Path:
     return RESULTS / "representations" / state.model / state.name / state.task / layout_name
 
 
+def representations_file(state: State, layout_name: str) -> Path:
+    """The file that says that representations are complete."""
+    return representation_folder(state, layout_name) / "representations.json"
+
+
 def probes_file(state: State) -> Path:
     """What probes found in the layers of a state after fine-tuning."""
     place = RESULTS / "probes" / state.model / state.task / str(state.recipe)

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from transfer_atlas.analysis.intervals import differences
+
 # State: pretrained, finetuned, or a control (random labels, random states). `n` counts the scored examples.
 COLUMNS = {
     "model": "str",
@@ -24,8 +26,7 @@ COLUMNS = {
     "n": "int64",
 }
 KEY = [name for name in COLUMNS if name not in ("value", "n")]
-PROBE, MUTUAL_INFORMATION = "probe", "mutual_information"
-PRETRAINED, FINETUNED, RANDOM_LABELS, RANDOM_STATES = "pretrained", "finetuned", "random labels", "random states"
+PRETRAINED, FINETUNED = "pretrained", "finetuned"
 
 Curve = Mapping[int, Mapping[int, float]]
 """Value by seed by layer."""
@@ -58,8 +59,7 @@ class Curves:
 
     def change(self, state: str, before: str, layer: int) -> dict[int, float]:
         """Value of `state` minus that of `before` at a layer, by seed."""
-        left, right = self.at(state, layer), self.at(before, layer)
-        return {seed: left[seed] - right[seed] for seed in left if seed in right}
+        return differences(self.at(state, layer), self.at(before, layer))
 
 
 def largest(sizes: Sequence[str]) -> str:

@@ -95,9 +95,7 @@ class Contrast:
     @property
     def by_seed(self) -> dict[int, float]:
         """The difference at each seed that both sides have, in points."""
-        return {
-            seed: self.left.test[seed] - self.right.test[seed] for seed in self.left.test if seed in self.right.test
-        }
+        return intervals.differences(self.left.test, self.right.test)
 
     @property
     def estimate(self) -> Estimate:

@@ -58,11 +58,14 @@ def estimate(values: Sequence[float]) -> Estimate:
     return Estimate(mean, sd, n, mean - half, mean + half)
 
 
+def differences(left: Mapping[int, float], right: Mapping[int, float]) -> dict[int, float]:
+    """`left - right` at each seed that both sides have, in order."""
+    return {seed: left[seed] - right[seed] for seed in sorted(left.keys() & right.keys())}
+
+
 def paired(left: Mapping[int, float], right: Mapping[int, float]) -> Difference:
     """Difference `left - right` of two sides that map seed to score, paired by seed."""
-    seeds = sorted(left.keys() & right.keys())
-    differences = [left[seed] - right[seed] for seed in seeds]
-    mean = estimate(differences)
+    mean = estimate(list(differences(left, right).values()))
     p = _two_sided_p(mean)
     return Difference(mean.mean, mean.sd, mean.n, mean.low, mean.high, p, len(left), len(right))
 

@@ -11,9 +11,10 @@ import seaborn as sns
 from matplotlib.figure import Figure
 
 from transfer_atlas.analysis import intervals
-from transfer_atlas.analysis.diagnostics import FINETUNED, MUTUAL_INFORMATION, PRETRAINED, RANDOM_LABELS, RANDOM_STATES
+from transfer_atlas.analysis.diagnostics import FINETUNED, PRETRAINED
 from transfer_atlas.analysis.metrics import METRIC_LABELS
 from transfer_atlas.figures import style
+from transfer_atlas.probing.names import MUTUAL_INFORMATION, RANDOM_LABELS, RANDOM_STATES
 
 TITLE = "What does each layer know of the labels?"
 KEYS = ["measure", "metric", "task", "model", "recipe", "size"]

@@ -12,15 +12,14 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from transfer_atlas.analysis.claims.peters2019 import MARKED
+from transfer_atlas.analysis.markdown import DAGGER
 from transfer_atlas.analysis.peters2019 import system_label
 from transfer_atlas.figures import style
 
 TITLE = "What fine-tuning gains over extraction (Peters et al. 2019)"
 PUBLISHED = "published"
 UNLEARNT = "neither side better than a constant answer"
-STAND_IN = "†"
-# The paper marks differences beyond this many points.
-MARKED = 1.0
 
 
 @matplotlib.rc_context(style.STYLE)
@@ -46,7 +45,7 @@ def draw(tables: Mapping[str, pd.DataFrame], labels: Mapping[str, str]) -> Figur
         slots = [(i + 1) * 0.9 / (len(here) + 2) - 0.45 for i in range(len(here) + 1)]
         for i, system in enumerate(here):
             rows = panel[(panel["system"] == system) & (panel["n"] > 0)]
-            name = system_label(system, paper_model, labels) + (STAND_IN if bool(rows["model_stands_in"].any()) else "")
+            name = system_label(system, paper_model, labels) + (DAGGER if bool(rows["model_stands_in"].any()) else "")
             places = [tasks.index(task) + slots[i] for task in rows["paper_task"]]
             handles[name] = _points(axes, places, rows, colours[system], style.MARKERS[i % len(style.MARKERS)])
             unlearnt = [learnt == 0 for learnt in rows["learnt"].fillna(1)]
@@ -73,13 +72,13 @@ def draw(tables: Mapping[str, pd.DataFrame], labels: Mapping[str, str]) -> Figur
         axes.set_title(paper_model)
         axes.spines[["top", "right", "left"]].set_visible(False)
     standing = set(differences.loc[differences["task_stands_in"].fillna(False).astype(bool), "paper_task"])
-    grid[0].set_yticks(range(len(tasks)), [f"{task}{STAND_IN if task in standing else ''}" for task in tasks])
+    grid[0].set_yticks(range(len(tasks)), [f"{task}{DAGGER if task in standing else ''}" for task in tasks])
     grid[0].set_ylim(len(tasks) - 0.5, -0.5)
     for axes in grid:
         axes.tick_params(axis="y", length=0)
     note = (
         f"{style.seeds_note(run['n']).replace('Means over', 'Mean paired differences over')} Grey: within 1 point. "
-        f"{STAND_IN}: stands in for the paper's model or data, so not comparable with the published number."
+        f"{DAGGER}: stands in for the paper's model or data, so not comparable with the published number."
     )
     style.frame(figure, TITLE, note, handles)
     return figure

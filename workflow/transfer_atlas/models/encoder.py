@@ -16,6 +16,7 @@ from transfer_atlas.errors import UserError
 from transfer_atlas.models.dropout import replace_dropout
 from transfer_atlas.models.packed_attention import PACKED
 from transfer_atlas.models.padded_attention import PADDED
+from transfer_atlas.models.trainable import depths_in
 
 # Encoders whose attention is softmax(QK'/sqrt(d))V through transformers' attention interface and whose layers lie
 # in `encoder.layer`.
@@ -131,11 +132,8 @@ def transformer_layers(encoder: nn.Module) -> list[nn.Module]:
 
 
 def depths(encoder: nn.Module) -> dict[str, int]:
-    """How deep each parameter lies, by name: 1 in the lowest layer, and 0 outside of layers."""
-    inside = {
-        id(p): depth for depth, layer in enumerate(transformer_layers(encoder), start=1) for p in layer.parameters()
-    }
-    return {name: inside.get(id(parameter), 0) for name, parameter in encoder.named_parameters()}
+    """How deep each parameter lies, by name (`trainable.depths_in`)."""
+    return depths_in(encoder, transformer_layers(encoder))
 
 
 def frozen_parts(encoder: nn.Module, layers: int) -> list[nn.Module]:

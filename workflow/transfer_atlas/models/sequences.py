@@ -9,6 +9,16 @@ import torch
 from torch import Tensor
 
 
+def starts_of(lengths: Tensor) -> Tensor:
+    """Where each of these parts begins ([N]), one lying after the other."""
+    return torch.cumsum(lengths, 0) - lengths
+
+
+def rows_of_parts(starts: Tensor, lengths: Tensor) -> Tensor:
+    """Indices into flat values of parts that begin at `starts` and have `lengths` entries, one part after the other."""
+    return torch.arange(int(lengths.sum())) + torch.repeat_interleave(starts - starts_of(lengths), lengths)
+
+
 class Padding:
     """Where the units of S sequences lie in a padded view of [S, longest] slots.
 

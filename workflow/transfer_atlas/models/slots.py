@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from transfer_atlas.models.sequences import starts_of
+
 
 @dataclass(frozen=True)
 class Slots:
@@ -29,14 +31,10 @@ class Slots:
         return torch.argsort(self.tokens, dim=1)
 
 
-def _starts(lengths: Tensor) -> Tensor:
-    return torch.cumsum(lengths, 0) - lengths
-
-
 def side_by_side(lengths: Tensor) -> Slots:
     """Every sentence ([B] lengths, each at least 1) is a sequence of its own."""
     longest_first = torch.argsort(lengths, descending=True, stable=True)
-    starts, lengths = _starts(lengths)[longest_first], lengths[longest_first]
+    starts, lengths = starts_of(lengths)[longest_first], lengths[longest_first]
     steps = torch.arange(int(lengths[0]))[:, None]
     running = steps < lengths
     tokens = torch.stack([(starts + steps)[running], (starts + lengths - 1 - steps)[running]])
@@ -47,5 +45,5 @@ def one_after_the_other(lengths: Tensor) -> Slots:
     """All sentences are one sequence: each begins where the one before it ended, also when read backward."""
     total = int(lengths.sum())
     tokens = torch.arange(total)
-    ends = torch.repeat_interleave(2 * _starts(lengths) + lengths - 1, lengths)
+    ends = torch.repeat_interleave(2 * starts_of(lengths) + lengths - 1, lengths)
     return Slots(torch.stack([tokens, ends - tokens]), [1] * total)

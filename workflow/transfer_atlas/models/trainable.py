@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from torch import Tensor, nn
@@ -31,3 +32,9 @@ class Trainable(nn.Module):
     def depth_of(self, name: str) -> int | None:
         """Where the parameter `name` lies: in the head (None), in layer 1, 2, ... of the encoder, or below (0)."""
         return None
+
+
+def depths_in(encoder: nn.Module, layers: Iterable[nn.Module]) -> dict[str, int]:
+    """How deep each parameter of an encoder lies, by name: 1 in the lowest of its layers, and 0 outside of them."""
+    inside = {id(parameter): depth for depth, layer in enumerate(layers, 1) for parameter in layer.parameters()}
+    return {name: inside.get(id(parameter), 0) for name, parameter in encoder.named_parameters()}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -49,5 +50,5 @@ def _at_least_float32(states: Tensor) -> Tensor:
 class UnitBatch:
     """A batch for encoder and head: what the encoder reads (`PackedBatch`, or `Words` of ELMo), and its units."""
 
-    inputs: object
+    inputs: Any
     units: Units

@@ -9,11 +9,8 @@ import numpy as np
 
 from transfer_atlas.probing.linear import probe
 from transfer_atlas.probing.mutual_information import mutual_information
+from transfer_atlas.probing.names import MUTUAL_INFORMATION, PROBE, RANDOM_LABELS, RANDOM_STATES
 from transfer_atlas.streams import stream_seed
-
-# Controls, which must come out at about 0: a state of the model with labels that were shuffled, and noise for states.
-RANDOM_LABELS = "random labels"
-RANDOM_STATES = "random states"
 
 
 @dataclass(frozen=True)
@@ -52,7 +49,7 @@ def probes(
                 task_type,
                 metric,
             )
-            yield Value(state, layer, "probe", metric, value, len(validation.labels))
+            yield Value(state, layer, PROBE, metric, value, len(validation.labels))
 
 
 def informations(validations: Mapping[str, Split], layers: Sequence[int], task_type: str, seed: int) -> Iterator[Value]:
@@ -72,4 +69,4 @@ def informations(validations: Mapping[str, Split], layers: Sequence[int], task_t
                 classes=task_type != "pair_regression",
                 rng=np.random.default_rng(stream_seed(seed, "hashing")),
             )
-            yield Value(state, layer, "mutual_information", "bits", value, len(split.labels))
+            yield Value(state, layer, MUTUAL_INFORMATION, "bits", value, len(split.labels))

@@ -12,11 +12,10 @@ from torch import Tensor
 from transfer_atlas.errors import UserError
 from transfer_atlas.models.heads.pooled import Pooling, pool
 from transfer_atlas.models.network import Encode
-from transfer_atlas.models.sequences import Sequences
+from transfer_atlas.models.sequences import Sequences, rows_of_parts, starts_of
 from transfer_atlas.representations import storage
 from transfer_atlas.training.loop import autocast, evaluation_rows
 from transfer_atlas.training.progress import EncodingProgress
-from transfer_atlas.training.targets import rows_of_parts
 from transfer_atlas.training.unit_examples import UnitExamples
 
 
@@ -74,7 +73,7 @@ def write_states(
     units = units_each(examples)
     each = units.shape[1]
     counts = units.sum(1) if pooling is None else torch.ones(len(examples), dtype=torch.int64)
-    starts = torch.cumsum(counts, 0) - counts
+    starts = starts_of(counts)
     features = 4 * width if pooling is not None and each == 2 else width
     shape = (int(counts.sum()), layers + 1, features)
     # Half the space; the rounding is a tenth of that of the products in bfloat16.

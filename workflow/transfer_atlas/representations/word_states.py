@@ -17,7 +17,8 @@ from transfer_atlas.models.encoding import encoding_of
 from transfer_atlas.models.word_pieces import WordPieces
 from transfer_atlas.settings import Engine
 from transfer_atlas.training.progress import EncodingProgress
-from transfer_atlas.training.token_examples import TokenisedExamples
+from transfer_atlas.training.targets import Targets
+from transfer_atlas.training.unit_examples import UnitExamples, pieces_as_units
 
 # At most so many sentences and tokens are held before they are handed on, and are run at once.
 HELD, AT_ONCE = (4096, 16384), (64, 2048)
@@ -64,38 +65,17 @@ class PieceSentences:
 
     def __init__(self, pretrained: Pretrained, sentences: Sequence[WordPieces], pooling: str, device: torch.device):
         """Args: sentences: [N]; pooling: `first` or `mean`; device: where to compute."""
-        self.sizes = torch.tensor([len(pieces.input_ids) for pieces in sentences], dtype=torch.int64)
-        self._words = [pieces.words for pieces in sentences]
-        self._pooling = pooling
+        inputs, words = pieces_as_units(sentences, pooling, pretrained.position_offset)
+        self.sizes = inputs.lengths
+        self._examples = UnitExamples(inputs, 1, words, Targets(torch.zeros(len(sentences))), None)
         self._device = device
         self._encoding = encoding_of(pretrained.encoder.eval().to(device), Engine())
-        self._examples = TokenisedExamples(
-            input_ids=torch.tensor([id_ for pieces in sentences for id_ in pieces.input_ids], dtype=torch.int64),
-            token_type_ids=torch.tensor([kind for pieces in sentences for kind in pieces.token_type_ids]),
-            starts=torch.cumsum(self.sizes, 0) - self.sizes,
-            lengths=self.sizes,
-            targets=torch.zeros(len(sentences)),
-            position_offset=pretrained.position_offset,
-            truncated=0,
-        )
 
     def encode(self, rows: Tensor) -> list[np.ndarray]:
         """See `SentenceEncoder`."""
-        layers = torch.stack(self._encoding(self._examples.batch(rows, self._device))).cpu()
-        parts = layers.split(self.sizes[rows].tolist(), dim=1)
-        return [_of_words(part, self._words[row], self._pooling) for part, row in zip(parts, rows, strict=True)]
-
-
-def _of_words(states: Tensor, words: np.ndarray, pooling: str) -> np.ndarray:
-    """States of the words ([layers, W, H]) of a sentence with these states of pieces ([layers, P, H])."""
-    numbers, first, counts = np.unique(words, return_index=True, return_counts=True)
-    inside = numbers >= 0
-    if pooling == "first":
-        return states[:, torch.from_numpy(first[inside])].numpy()
-    own = torch.from_numpy((words >= 0).nonzero()[0])
-    sums = states.new_zeros(len(states), int(inside.sum()), states.shape[2])
-    sums.index_add_(1, torch.from_numpy(words)[own], states[:, own])
-    return (sums / torch.from_numpy(counts[inside])[:, None]).numpy()
+        batch = self._examples.batch(rows, self._device)
+        words = batch.units.read(self._encoding(batch.inputs))
+        return [part.numpy() for part in words.states.cpu().split(words.lengths.tolist(), dim=1)]
 
 
 def _neighbours(sizes: Tensor, most: tuple[int, int]) -> Iterator[slice]:

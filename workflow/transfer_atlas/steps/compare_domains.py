@@ -16,6 +16,7 @@ from transfer_atlas.analysis import domain
 from transfer_atlas.plan import Cell, Plan
 from transfer_atlas.settings import Domain, Settings
 from transfer_atlas.tasks.examples import Examples
+from transfer_atlas.tasks.overlap import row_texts
 from transfer_atlas.tasks.storage import read_split
 from transfer_atlas.training.metrics import score
 
@@ -51,7 +52,7 @@ def run(settings: Settings, selected: Plan, output: Path) -> None:
 
 def _texts(examples: Examples) -> list[str]:
     """Each row's text, or both texts of a pair."""
-    return [" ".join(texts) for texts in zip(examples.texts, examples.pairs or [""] * len(examples), strict=True)]
+    return [" ".join(texts) for texts in row_texts(examples)]
 
 
 def _divergences(entry: Domain, examples: Examples) -> dict[str, float]:

@@ -16,6 +16,7 @@ from transfer_atlas.analysis.diagnostics import COLUMNS, FINETUNED, PRETRAINED
 from transfer_atlas.errors import UserError
 from transfer_atlas.plan import State
 from transfer_atlas.probing.layers import Split, informations, probes
+from transfer_atlas.probing.names import MUTUAL_INFORMATION, PROBE
 from transfer_atlas.representations import storage
 from transfer_atlas.settings import Settings
 from transfer_atlas.tasks.storage import read_split
@@ -72,8 +73,8 @@ def run(
     """
     layers = range(next(iter(states.values()))[0].states.shape[1])
     found = {
-        "probe": probes(states, layers, task_type, metric),
-        "mutual_information": informations(
+        PROBE: probes(states, layers, task_type, metric),
+        MUTUAL_INFORMATION: informations(
             {state: validation for state, (_, validation) in states.items()}, layers, task_type, place.seed
         ),
     }

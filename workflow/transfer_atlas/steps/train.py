@@ -11,8 +11,7 @@ from transfer_atlas.training.cell import Job
 from transfer_atlas.training.checkpoint import Keeper
 from transfer_atlas.training.finetuning import finetune
 from transfer_atlas.training.outcome import Trained
-from transfer_atlas.training.results import write_table
-from transfer_atlas.training.search import Searched, search_and_run, write_trials
+from transfer_atlas.training.search import Searched, search_and_run, write_tables
 from transfer_atlas.training.starts import starts_of
 
 
@@ -45,6 +44,4 @@ def train(job: Job) -> Searched:
 
 def run(job: Job) -> None:
     """Train the cell's runs and write its tables."""
-    done = train(job)
-    write_trials(job.settings, job.bundle, done.trials)
-    write_table(job.settings, job.bundle, done.results, job.store)
+    write_tables(job, train(job))

@@ -12,8 +12,7 @@ from transfer_atlas.training.cell import Job, one_by_one
 from transfer_atlas.training.checkpoint import Keeper
 from transfer_atlas.training.head_training import HeadRun, stacks, train_heads
 from transfer_atlas.training.outcome import Trained
-from transfer_atlas.training.results import write_table
-from transfer_atlas.training.search import Searched, search_and_run, write_trials
+from transfer_atlas.training.search import Searched, search_and_run, write_tables
 
 
 def train(job: Job) -> Searched:
@@ -41,6 +40,4 @@ def train(job: Job) -> Searched:
 
 def run(job: Job) -> None:
     """Train the bundle's heads and write its tables."""
-    done = train(job)
-    write_trials(job.settings, job.bundle, done.trials)
-    write_table(job.settings, job.bundle, done.results, job.store)
+    write_tables(job, train(job))

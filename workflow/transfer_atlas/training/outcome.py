@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from transfer_atlas.models.sequences import rows_of_parts
 from transfer_atlas.settings import Task
 from transfer_atlas.tasks.examples import Examples
 from transfer_atlas.training import metrics
 from transfer_atlas.training.labelling_scores import CUT, span_scores, word_scores
 from transfer_atlas.training.loop import Fitted, on_cpu
-from transfer_atlas.training.targets import rows_of_parts
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from transfer_atlas.settings import Settings
 from transfer_atlas.training.cell import Job, Together, Train, one_by_one, run_all
 from transfer_atlas.training.checkpoint import StopRequest
 from transfer_atlas.training.progress import Progress
+from transfer_atlas.training.results import write_table
 from transfer_atlas.training.selection import choose, mean_score, validation_score
 
 # `settings`: the candidate's values by key, as JSON. `value`: the score on validation; none where training diverged.
@@ -112,6 +113,12 @@ def write_trials(settings: Settings, bundle: Bundle, trials: Sequence[Trial]) ->
     rows = [_row(settings, trial) for trial in trials]
     with atomic.replacing(plan.search_file(bundle.name)) as temporary:
         pq.write_table(pa.Table.from_pylist(rows, schema=pa.schema(list(COLUMNS.items()))), temporary)
+
+
+def write_tables(job: Job, done: Searched) -> None:
+    """Write the tables of a job: the runs of its bundle, their predictions and the trials before them."""
+    write_trials(job.settings, job.bundle, done.trials)
+    write_table(job.settings, job.bundle, done.results, job.store)
 
 
 def _row(settings: Settings, trial: Trial) -> dict[str, Any]:

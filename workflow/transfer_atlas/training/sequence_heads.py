@@ -12,7 +12,7 @@ from torch import Tensor
 
 from transfer_atlas.layout import Layout
 from transfer_atlas.models.network import HeadNetwork
-from transfer_atlas.models.sequences import Sequences
+from transfer_atlas.models.sequences import Sequences, rows_of_parts, starts_of
 from transfer_atlas.settings import Recipe, Task
 from transfer_atlas.streams import stream_seed
 from transfer_atlas.tasks.examples import Examples
@@ -22,8 +22,8 @@ from transfer_atlas.training.fit_and_score import fit_and_score
 from transfer_atlas.training.head_choice import head_for
 from transfer_atlas.training.loop import Observer, predict
 from transfer_atlas.training.outcome import Trained
-from transfer_atlas.training.targets import Targets, rows_of_parts, targets_of
-from transfer_atlas.training.unit_examples import kept_labels, reachable
+from transfer_atlas.training.targets import Targets
+from transfer_atlas.training.unit_examples import answers
 
 
 @dataclass(frozen=True)
@@ -31,8 +31,9 @@ class StoredUnits:
     """Examples whose units' states are stored.
 
     Attributes:
-        states: [U, layers + 1, H] of the units of all examples, memory-mapped.
+        states: [U, layers + 1, H] of all units, memory-mapped; those of a part of the examples too.
         layer: The layer that is read; None: all.
+        starts: [N] first unit of each example.
         lengths: [N, s] units of each sequence of each example.
         tokens: [N] tokens of each example.
         targets: Of the examples, or in labelling of their units.
@@ -41,6 +42,7 @@ class StoredUnits:
 
     states: np.ndarray
     layer: int | None
+    starts: Tensor
     lengths: Tensor
     tokens: Tensor
     targets: Targets
@@ -52,13 +54,8 @@ class StoredUnits:
     ) -> StoredUnits:
         """Examples with their stored states and the units of each sequence ([N * s])."""
         lengths = torch.from_numpy(units).view(len(examples), layout.sequences)
-        if examples.labels_words:
-            kept = lengths[:, 0]
-            targets, spans = Targets(targets_of(kept_labels(examples, kept)), kept), None
-        else:
-            targets = Targets(targets_of(examples.labels))
-            spans = None if examples.spans is None else reachable(torch.from_numpy(examples.spans), lengths[:, 0])
-        return StoredUnits(states, None, lengths, torch.from_numpy(tokens), targets, spans)
+        starts = starts_of(lengths.sum(1))
+        return StoredUnits(states, None, starts, lengths, torch.from_numpy(tokens), *answers(examples, lengths[:, 0]))
 
     def __len__(self) -> int:
         return len(self.lengths)
@@ -66,37 +63,6 @@ class StoredUnits:
     def sizes(self) -> Tensor:
         """[N] tokens of each example."""
         return self.tokens
-
-    def batch(self, rows: Tensor, device: torch.device) -> Sequences:
-        """States of these examples ([B], int64): float32, of the one layer or of all."""
-        totals = self.lengths.sum(1)
-        starts = torch.cumsum(totals, 0) - totals
-        units = rows_of_parts(starts[rows], totals[rows]).numpy()
-        read = self.states[units] if self.layer is None else self.states[units, self.layer][:, None]
-        states = torch.from_numpy(read).to(device).float().transpose(0, 1).contiguous()
-        return Sequences(states, self.lengths[rows].flatten(), None if self.spans is None else self.spans[rows])
-
-
-@dataclass(frozen=True)
-class ChosenUnits:
-    """Some of the examples whose states are stored, in an order of their own: the states are not copied.
-
-    Attributes:
-        stored: All of them.
-        rows: [n] the chosen ones.
-        targets: Of the chosen ones.
-    """
-
-    stored: StoredUnits
-    rows: Tensor
-    targets: Targets
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def sizes(self) -> Tensor:
-        """[n] tokens of each example."""
-        return self.stored.tokens[self.rows]
 
     def units(self, rows: Tensor) -> Tensor:
         """[B] outputs that each of these examples has."""
@@ -107,18 +73,28 @@ class ChosenUnits:
         return self.targets.of(rows).to(device)
 
     def batch(self, rows: Tensor, device: torch.device) -> Sequences:
-        """States of these examples."""
-        return self.stored.batch(self.rows[rows], device)
+        """States of these examples ([B], int64): float32, of the one layer or of all."""
+        lengths = self.lengths[rows]
+        units = rows_of_parts(self.starts[rows], lengths.sum(1)).numpy()
+        read = self.states[units] if self.layer is None else self.states[units, self.layer][:, None]
+        states = torch.from_numpy(read).to(device).float().transpose(0, 1).contiguous()
+        return Sequences(states, lengths.flatten(), None if self.spans is None else self.spans[rows])
 
-    def with_targets(self, targets: Targets) -> ChosenUnits:
+    def take(self, rows: np.ndarray) -> StoredUnits:
+        """Only these examples, in this order; no state is copied."""
+        index = torch.from_numpy(rows)
+        return replace(
+            self,
+            starts=self.starts[index],
+            lengths=self.lengths[index],
+            tokens=self.tokens[index],
+            targets=self.targets.take(index),
+            spans=None if self.spans is None else self.spans[index],
+        )
+
+    def with_targets(self, targets: Targets) -> StoredUnits:
         """The same examples with other targets."""
         return replace(self, targets=targets)
-
-
-def chosen_units(stored: StoredUnits, rows: np.ndarray) -> ChosenUnits:
-    """These examples, in this order."""
-    index = torch.from_numpy(rows)
-    return ChosenUnits(stored, index, stored.targets.take(index))
 
 
 @dataclass(frozen=True)
@@ -153,11 +129,11 @@ def train_sequence_head(
     model = HeadNetwork(head_for(recipe, data, layers, features, init), data.task.type == "token_labelling")
 
     def predictions(split: str, steps: int) -> np.ndarray:
-        return predict(model, chosen_units(units[split], np.arange(len(units[split]))), where, "float32")
+        return predict(model, units[split], where, "float32")
 
     fitted, splits = fit_and_score(
         model,
-        chosen_units(units["train"], chosen),
+        units["train"].take(chosen),
         data,
         predictions,
         recipe,

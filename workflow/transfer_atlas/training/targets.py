@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
 from torch import Tensor
+
+from transfer_atlas.models.sequences import rows_of_parts, starts_of
 
 
 def outputs_of(task_type: str, classes: int) -> int:
@@ -17,12 +20,6 @@ def outputs_of(task_type: str, classes: int) -> int:
 def targets_of(labels: np.ndarray) -> Tensor:
     """Labels as targets of a loss, [N]: int64 classes or float32 scores."""
     return torch.from_numpy(labels.astype(np.int64 if labels.dtype.kind == "i" else np.float32))
-
-
-def rows_of_parts(starts: Tensor, lengths: Tensor) -> Tensor:
-    """Indices into flat values of parts that begin at `starts` and have `lengths` entries, one part after the other."""
-    before = torch.cumsum(lengths, 0) - lengths
-    return torch.arange(int(lengths.sum())) + torch.repeat_interleave(starts - before, lengths)
 
 
 @dataclass(frozen=True)
@@ -37,6 +34,12 @@ class Targets:
     values: Tensor
     labelled: Tensor | None = None
 
+    @cached_property
+    def _starts(self) -> Tensor:
+        """[N] where the words of each example begin."""
+        assert self.labelled is not None
+        return starts_of(self.labelled)
+
     def units(self, rows: Tensor) -> Tensor:
         """[B] targets that each of these examples has."""
         return torch.ones_like(rows) if self.labelled is None else self.labelled[rows]
@@ -45,8 +48,7 @@ class Targets:
         """Targets of these examples, one after the other."""
         if self.labelled is None:
             return self.values[rows]
-        starts = torch.cumsum(self.labelled, 0) - self.labelled
-        return self.values[rows_of_parts(starts[rows], self.labelled[rows])]
+        return self.values[rows_of_parts(self._starts[rows], self.labelled[rows])]
 
     def take(self, rows: Tensor) -> Targets:
         """Only those of these examples, in this order."""

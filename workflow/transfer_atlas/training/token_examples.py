@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from transfer_atlas.models.packing import PackedBatch, Packing
+from transfer_atlas.models.sequences import rows_of_parts, starts_of
 from transfer_atlas.training.targets import targets_of
 
 
@@ -55,8 +56,7 @@ class TokenisedExamples:
     def tokens_of(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         """Indices into the flat tokens of these rows ([T]) and their positions within the text ([T])."""
         lengths = self.lengths[rows]
-        ends = torch.cumsum(lengths, 0)
-        positions = torch.arange(int(ends[-1])) - torch.repeat_interleave(ends - lengths, lengths)
+        positions = rows_of_parts(torch.zeros_like(lengths), lengths)
         return torch.repeat_interleave(self.starts[rows], lengths) + positions, positions
 
     def batch(self, rows: Tensor, device: torch.device) -> PackedBatch:
@@ -83,7 +83,7 @@ class TokenisedExamples:
         return TokenisedExamples(
             input_ids=self.input_ids[tokens],
             token_type_ids=self.token_type_ids[tokens],
-            starts=torch.cumsum(lengths, 0) - lengths,
+            starts=starts_of(lengths),
             lengths=lengths,
             targets=self.targets[index],
             position_offset=self.position_offset,
@@ -112,7 +112,7 @@ def flat_examples(
     return TokenisedExamples(
         input_ids=torch.tensor([t for row in ids for t in row], dtype=torch.int64),
         token_type_ids=torch.tensor([t for row in types for t in row], dtype=torch.int64),
-        starts=torch.cumsum(lengths, 0) - lengths,
+        starts=starts_of(lengths),
         lengths=lengths,
         targets=targets,
         position_offset=position_offset,

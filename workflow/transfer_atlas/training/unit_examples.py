@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -13,11 +14,12 @@ from torch import Tensor
 from transfer_atlas.layout import Layout
 from transfer_atlas.models.elmo.pretrained import PretrainedElmo
 from transfer_atlas.models.encoder import Pretrained
+from transfer_atlas.models.sequences import rows_of_parts, starts_of
 from transfer_atlas.models.units import UnitBatch, Units
 from transfer_atlas.models.word_pieces import WordPieces, tokenise_words
 from transfer_atlas.tasks.examples import Examples
 from transfer_atlas.training.elmo_examples import ElmoInputs, elmo_inputs, split_words
-from transfer_atlas.training.targets import Targets, rows_of_parts, targets_of
+from transfer_atlas.training.targets import Targets, targets_of
 from transfer_atlas.training.token_examples import TokenisedExamples, examples_of, flat_examples
 
 
@@ -33,13 +35,17 @@ class UnitTable:
     tokens: Tensor
     lengths: Tensor
 
+    @cached_property
+    def _starts(self) -> Tensor:
+        """[I] where the units of each input begin."""
+        return starts_of(self.lengths.sum(1))
+
     def take(self, inputs: Tensor) -> UnitTable:
         """Only the units of these inputs, in this order."""
-        totals = self.lengths.sum(1)
-        starts = torch.cumsum(totals, 0) - totals
-        tokens = self.tokens[rows_of_parts(starts[inputs], totals[inputs])]
+        tokens = self.tokens[rows_of_parts(self._starts[inputs], self.lengths[inputs].sum(1))]
         # One word of very many pieces costs memory in its own batch alone.
-        return UnitTable(tokens[:, : int((tokens >= 0).sum(1).max())], self.lengths[inputs])
+        most = int((tokens >= 0).sum(1).max()) if len(tokens) else 0
+        return UnitTable(tokens[:, :most], self.lengths[inputs])
 
 
 @dataclass(frozen=True)
@@ -91,7 +97,7 @@ class UnitExamples:
         if self.table is None:
             return UnitBatch(self.inputs.batch(inputs, device), Units(lengths, None, spans))
         table = self.table.take(inputs)
-        first = torch.repeat_interleave(torch.cumsum(lengths, 0) - lengths, table.lengths.sum(1))
+        first = torch.repeat_interleave(starts_of(lengths), table.lengths.sum(1))
         tokens = torch.where(table.tokens >= 0, table.tokens + first[:, None], -1)
         return UnitBatch(self.inputs.batch(inputs, device), Units(table.lengths.flatten(), tokens.to(device), spans))
 
@@ -174,18 +180,22 @@ def _cut(pieces: WordPieces, max_length: int) -> WordPieces:
     )
 
 
-def kept_labels(examples: Examples, kept: Tensor) -> np.ndarray:
-    """Labels of the first so many words ([N]) of each sentence."""
-    return examples.labels[rows_of_parts(torch.from_numpy(examples.offsets[:-1]), kept).numpy()]
+def answers(examples: Examples, kept: Tensor) -> tuple[Targets, Tensor | None]:
+    """Targets of examples, and the spans that they mark.
+
+    Args:
+        kept: [N] words of each sentence that were kept: the others have no target, and a span ends at the last one.
+    """
+    if examples.labels_words:
+        labels = examples.labels[rows_of_parts(torch.from_numpy(examples.offsets[:-1]), kept).numpy()]
+        return Targets(targets_of(labels), kept), None
+    spans = None if examples.spans is None else _reachable(torch.from_numpy(examples.spans), kept)
+    return Targets(targets_of(examples.labels)), spans
 
 
 def _of_words(inputs: TokenisedExamples | ElmoInputs, table: UnitTable | None, examples: Examples) -> UnitExamples:
-    """Sentences of words, with the labels of the words that were kept or, for marked spans, one label each."""
-    kept = inputs.lengths if table is None else table.lengths[:, 0]
-    if examples.spans is None:
-        return UnitExamples(inputs, 1, table, Targets(targets_of(kept_labels(examples, kept)), kept), None)
-    spans = reachable(torch.from_numpy(examples.spans), kept)
-    return UnitExamples(inputs, 1, table, Targets(targets_of(examples.labels)), spans)
+    """Sentences of words, as far as they were kept."""
+    return UnitExamples(inputs, 1, table, *answers(examples, inputs.lengths if table is None else table.lengths[:, 0]))
 
 
 def _interleaved(examples: Examples) -> list[str]:
@@ -194,11 +204,20 @@ def _interleaved(examples: Examples) -> list[str]:
     return [text for pair in zip(examples.texts, examples.pairs, strict=True) for text in pair]
 
 
-def reachable(spans: Tensor, kept: Tensor) -> Tensor:
+def _reachable(spans: Tensor, kept: Tensor) -> Tensor:
     """Spans within the words ([N]) that were kept; what lies behind them is read at the last one."""
     last = kept[:, None]
     start, end = torch.minimum(spans[:, :, 0], last - 1), torch.minimum(spans[:, :, 1], last)
     return torch.where(spans >= 0, torch.stack([start, end], dim=2), spans)
+
+
+def pieces_as_units(
+    sentences: Sequence[WordPieces], pieces: str, position_offset: int, truncated: int = 0
+) -> tuple[TokenisedExamples, UnitTable]:
+    """Tokenised sentences as inputs of an encoder, and their words as units: the `first` piece or the `mean` of all."""
+    ids, types = [one.input_ids for one in sentences], [one.token_type_ids for one in sentences]
+    inputs = flat_examples(ids, types, torch.zeros(len(sentences)), position_offset, truncated)
+    return inputs, _word_table([one.words for one in sentences], pieces)
 
 
 def tokenised_units(
@@ -218,9 +237,7 @@ def tokenised_units(
         whole = [tokenise_words(tokenizer, words) for words in examples.words]
         cut = [_cut(pieces, max_length) for pieces in whole]
         truncated = sum(len(a.input_ids) > len(b.input_ids) for a, b in zip(whole, cut, strict=True))
-        ids, types = [pieces.input_ids for pieces in cut], [pieces.token_type_ids for pieces in cut]
-        inputs = flat_examples(ids, types, torch.zeros(len(cut)), position_offset, truncated)
-        return _of_words(inputs, _word_table([pieces.words for pieces in cut], layout.pieces), examples)
+        return _of_words(*pieces_as_units(cut, layout.pieces, position_offset, truncated), examples)
     texts, pairs = _interleaved(examples) if layout.separate else examples.texts, examples.pairs
     encoded = tokenizer(texts, None if layout.separate else pairs, truncation=True, max_length=max_length)
     inputs = examples_of(encoded, torch.zeros(len(texts)), position_offset)

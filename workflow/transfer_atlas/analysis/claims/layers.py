@@ -12,9 +12,10 @@ import pandas as pd
 from transfer_atlas.analysis import markdown
 from transfer_atlas.analysis.claims.claim import Bound, Claim, bounded, conjunction, undecided, whole
 from transfer_atlas.analysis.claims.comparisons import NEITHER_LEARNT, about, players
-from transfer_atlas.analysis.diagnostics import PROBE, RANDOM_LABELS, RANDOM_STATES, Curves, curves
+from transfer_atlas.analysis.diagnostics import Curves, curves
 from transfer_atlas.analysis.evidence import POINTS, Evidence
 from transfer_atlas.analysis.intervals import Estimate
+from transfer_atlas.probing.names import PROBE, RANDOM_LABELS, RANDOM_STATES
 
 # The split on which layers are scored.
 VALIDATION = "validation"

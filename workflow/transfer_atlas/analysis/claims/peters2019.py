@@ -37,11 +37,12 @@ from transfer_atlas.analysis.claims.layers import (
     points,
 )
 from transfer_atlas.analysis.constant_answers import neither_better
-from transfer_atlas.analysis.diagnostics import FINETUNED, MUTUAL_INFORMATION, PRETRAINED, PROBE, Curves, largest
+from transfer_atlas.analysis.diagnostics import FINETUNED, PRETRAINED, Curves, largest
 from transfer_atlas.analysis.domain import correlate
 from transfer_atlas.analysis.evidence import Condition, Contrast, Evidence, System, extract, finetune
 from transfer_atlas.analysis.intervals import NAN, Estimate, correlation_interval, estimate
 from transfer_atlas.analysis.published import Published, find, mean, minus
+from transfer_atlas.probing.names import MUTUAL_INFORMATION, PROBE
 
 PAPER = "peters2019"
 ELMO, BERT = "ELMo", "BERT-base"

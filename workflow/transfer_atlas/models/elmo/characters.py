@@ -12,6 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from transfer_atlas.models.sequences import rows_of_parts, starts_of
+
 SENTENCE_BEGIN, SENTENCE_END, WORD_BEGIN, WORD_END, PADDING = range(256, 261)
 N_CHARACTERS = 261
 # Rows of the two words that stand around every sentence.
@@ -35,9 +37,7 @@ class Words:
     def take(self, sentences: Tensor) -> Words:
         """Only these sentences ([B'], in this order) and their words."""
         lengths = self.lengths[sentences]
-        starts = (torch.cumsum(self.lengths, 0) - self.lengths)[sentences]
-        before = torch.cumsum(lengths, 0) - lengths
-        rows = self.rows[torch.arange(int(lengths.sum())) + torch.repeat_interleave(starts - before, lengths)]
+        rows = self.rows[rows_of_parts(starts_of(self.lengths)[sentences], lengths)]
         used, inverse = torch.unique(torch.cat([torch.tensor([BEGIN_ROW, END_ROW]), rows]), return_inverse=True)
         return Words(self.characters[used], inverse[2:], lengths)
 

@@ -9,6 +9,7 @@ from torch import nn
 
 from transfer_atlas.errors import UserError
 from transfer_atlas.models.elmo.encoder import Elmo, load_elmo
+from transfer_atlas.models.trainable import depths_in
 
 
 @dataclass(frozen=True)
@@ -51,8 +52,7 @@ def load_pretrained_elmo(folder: Path, layers: int | None = None) -> PretrainedE
 
 def elmo_depths(encoder: Elmo) -> dict[str, int]:
     """How deep each parameter lies, by name: 1 in the lowest LSTM layer, 0 in the words' encoder."""
-    inside = {id(p): depth for depth, layer in enumerate(encoder.bilm.layers, start=1) for p in layer.parameters()}
-    return {name: inside.get(id(parameter), 0) for name, parameter in encoder.named_parameters()}
+    return depths_in(encoder, encoder.bilm.layers)
 
 
 def elmo_frozen_parts(encoder: Elmo, layers: int) -> list[nn.Module]:

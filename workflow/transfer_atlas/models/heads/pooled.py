@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from transfer_atlas.models.dropout import StreamDropout
 from transfer_atlas.models.heads.linear import LIKE_BERT, like_he, new_linear
 from transfer_atlas.models.heads.scalar_mix import ScalarMix
-from transfer_atlas.models.sequences import Sequences
+from transfer_atlas.models.sequences import Sequences, starts_of
 
 Pooling = Literal["mean", "first", "max"]
 
@@ -76,7 +76,7 @@ class PooledHead(nn.Module):
     def _read(self, sequences: Sequences) -> Tensor:
         """[B, features read]."""
         states = self.mix(sequences.states)
-        starts = torch.cumsum(sequences.lengths, 0) - sequences.lengths
+        starts = starts_of(sequences.lengths)
         if not self.spans:
             pooled = pool(states, starts, starts + sequences.lengths, self.pooling)
             if self.sequences == 1:
