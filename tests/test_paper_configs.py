@@ -23,6 +23,7 @@ ROOT = Path(__file__).parents[1]
 DEFAULT = ROOT / "config.yaml"
 CONFIGS = sorted((ROOT / "configs").glob("*.yaml"))
 PETERS2019 = ROOT / "configs" / "peters2019.yaml"
+TAMKIN2020 = ROOT / "configs" / "tamkin2020.yaml"
 
 # A few rows of each artifact's files, in the form that its source has.
 ROWS = {
@@ -63,6 +64,46 @@ def test_sound_and_as_large_as_it_says(file: Path) -> None:
 
 def test_peters2019_says_how_large_it_is() -> None:
     assert re.search(r"\d+ runs in \d+ cells after \d+ trials", PETERS2019.read_text(encoding="utf-8"))
+
+
+def test_tamkin2020_says_how_large_it_is() -> None:
+    said = re.search(
+        r"(\d+) runs in \d+ cells, (\d+) of them the paper's and (\d+) ours", TAMKIN2020.read_text("utf-8")
+    )
+    assert said is not None
+    settings = load(TAMKIN2020)
+    ours = next(place for place, entry in enumerate(settings.experiments) if entry.name == "initialisation")
+    papers = plan.expand(settings.model_copy(update={"experiments": settings.experiments[:ours]})).runs
+    every = plan.expand(settings).runs
+    assert [int(number) for number in said.groups()] == [every, papers, every - papers]
+
+
+@pytest.mark.parametrize(
+    ("kind", "size", "trials", "places"),
+    [
+        ("progressive", 500, 50, range(13)),
+        ("progressive", 5000, 3, range(13)),
+        ("progressive", 50000, 3, range(13)),
+        ("block", 5000, 10, range(1, 11)),
+        ("preserve", 5000, 3, range(1, 11)),
+        ("single", 5000, 3, range(1, 13)),
+        ("permute", 5000, 3, range(1, 11)),
+    ],
+)
+def test_trials_of_tamkin2020_are_those_published(kind: str, size: int, trials: int, places: range) -> None:
+    """But for permutations: one trial in the paper, which leaves no interval."""
+    settings = load(TAMKIN2020)
+    names = [name for name, entry in settings.surgeries.items() if entry.kind == kind and "authors" in entry.init]
+    first = names[0] if names else next(name for name, entry in settings.surgeries.items() if entry.kind == kind)
+    cells = [
+        cell
+        for cell in plan.expand(settings).cells.values()
+        if (cell.model, cell.surgery, cell.size) == ("bert", first, size) and settings.tasks[cell.task].paper_name
+    ]
+    assert {settings.tasks[cell.task].paper_name for cell in cells} >= {"SST-2", "QNLI"}
+    for cell in cells:
+        assert {run.depth for run in cell.runs} == set(places)
+        assert {run.seed for run in cell.runs} == set(range(1, trials + 1))
 
 
 def test_every_source_is_fixed(peters2019: Settings) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -270,6 +271,71 @@ CHANGES: list[tuple[tuple[str, ...], Any]] = [
     (("engine", "vocabulary"), "full"),
     (("engine", "frozen"), "recomputed"),
 ]
+
+
+def operated(**surgeries: dict[str, Any]) -> Settings:
+    """The sound configuration with these surgeries, on an encoder of six layers."""
+    config = changed("surgeries", to=surgeries).model_dump(mode="json")
+    config["models"]["tiny"]["layers"] = 6
+    return Settings.model_validate(config)
+
+
+def test_surgeries_that_come_to_the_same_are_one_run() -> None:
+    settings = operated(
+        reset_top={"kind": "progressive"},
+        block={"kind": "block", "width": 2},
+        kept={"kind": "preserve", "width": 2},
+        single={"kind": "single"},
+    )
+
+    def at(surgery: str, depth: int) -> str:
+        return digest(settings, replace(ABLATED, surgery=surgery), Run(depth, 1))
+
+    assert at("block", 5) == at("reset_top", 4)
+    assert at("kept", 1) == at("reset_top", 2)
+    assert at("single", 6) == at("reset_top", 5)
+    assert at("block", 1) != at("reset_top", 2)
+    assert len({at("single", depth) for depth in range(1, 7)} | {at("kept", depth) for depth in range(1, 6)}) == 11
+
+
+def test_permutations_are_told_apart_by_the_order_they_make() -> None:
+    settings = operated(
+        reset_top={"kind": "progressive"},
+        few={"kind": "permute", "permutations": 2},
+        many={"kind": "permute", "permutations": [5, 2, 1]},
+    )
+    few, many = (replace(ABLATED, surgery=name) for name in ("few", "many"))
+    assert digest(settings, few, Run(2, 1)) == digest(settings, many, Run(2, 1))
+    assert len({digest(settings, many, Run(number, 1)) for number in (1, 2, 5)} | {digest(settings, PLAIN)}) == 4
+
+
+def test_depths_all_is_what_each_surgery_can_do() -> None:
+    settings = operated(
+        block={"kind": "block", "width": 4},
+        order={"kind": "permute", "permutations": [7, 3]},
+        reset_top={"kind": "single"},
+    )
+    config = settings.model_dump(mode="json")
+    config["experiments"] = [
+        {
+            "models": ["tiny"],
+            "tasks": ["sentiment"],
+            "recipes": ["finetune"],
+            "surgeries": ["block", "order", "reset_top"],
+        }
+    ]
+    found = {
+        cell.surgery: sorted({run.depth for run in cell.runs if run.depth is not None})
+        for cell in plan.expand(Settings.model_validate(config)).cells.values()
+    }
+    assert found == {"block": [1, 2, 3], "order": [3, 7], "reset_top": [1, 2, 3, 4, 5, 6]}
+
+
+def test_a_probe_of_each_layer_is_the_probe_of_that_layer(settings: Settings) -> None:
+    each, second = (changed("recipes", "extract", "layer", to=layer) for layer in ("each", 2))
+    assert digest(each, EXTRACT, Run(2, 1)) == digest(second, EXTRACT, FIRST)
+    assert digest(each, EXTRACT, Run(1, 1)) != digest(second, EXTRACT, FIRST)
+    assert plan.recipe_of(each, EXTRACT, Run(0, 1)).layer == 0
 
 
 @pytest.mark.parametrize(("keys", "to"), CHANGES, ids=lambda value: ".".join(value) if isinstance(value, tuple) else "")

@@ -11,6 +11,7 @@ import pytest
 import yaml
 from snakemake.utils import update_config
 
+from transfer_atlas import plan
 from transfer_atlas.configuration import problems
 from transfer_atlas.configuration.files import value_at
 from transfer_atlas.configuration.wording import yaml_number
@@ -205,10 +206,42 @@ def test_frozen_layers_of_a_surgery_at_every_depth() -> None:
     """Depths that are left out are all depths."""
     text = SOUND.replace("    epochs: 3", "    frozen_layers: 1").replace("    depths: [0, 2]\n", "")
     expected = (
-        'config.yaml:65: experiments[1].depths is "all": finetune freezes 1 layers, which must keep their weights; …'
+        'config.yaml:69: experiments[1].surgeries[0] is "reset_top": changes layer 1, but finetune freezes 1 layers, …'
     )
     assert says(complaint(text), expected)
     assert load(text.replace("frozen_layers: 1", "frozen_layers: 0")).recipes["finetune"].frozen_layers == 0
+
+
+def test_surgeries_of_shared_layers() -> None:
+    """All are kept, or all are reinitialised."""
+    shared = SOUND.replace("    layers: 2", "    layers: 2\n    shared_layers: true")
+    assert plan.expand(load(shared)).runs == plan.expand(load(SOUND)).runs
+    every = shared.replace("    depths: [0, 2]\n", "")
+    (cell,) = (cell for cell in plan.expand(load(every)).cells.values() if cell.surgery != plan.NONE)
+    assert {run.depth for run in cell.runs} == {0, 2}
+    assert says(
+        complaint(shared.replace("depths: [0, 2]", "depths: [0, 1]")),
+        "config.yaml:71: experiments[1].depths[1] is 1: the layers of tiny share their weights; allowed are 0 and 2",
+    )
+    for kind in ("single", "block\n    width: 1", "permute\n    permutations: [3]"):
+        wrong = every.replace("kind: progressive", f"kind: {kind}")
+        assert "the 2 layers of tiny share their weights, so one cannot be changed without the others" in complaint(
+            wrong
+        )
+    frozen = every.replace("    epochs: 3", "    frozen_layers: 1")
+    assert "the layers of tiny share their weights; allowed are 0 and 2" in complaint(frozen)
+
+
+def test_every_layer_is_probed_without_depths() -> None:
+    probed = SOUND.replace("    learning_rate: 0.001", "    learning_rate: 0.001\n    layer: each")
+    cells = [cell for cell in plan.expand(load(probed)).cells.values() if cell.recipe == "extract"]
+    assert cells
+    for cell in cells:
+        assert {run.depth for run in cell.runs} == {0, 1, 2}
+    some = probed.replace("    seeds: 2", "    seeds: 2\n    depths: [1, 3]")
+    assert "experiments[0].depths[1] is 3: tiny has 2 layers; allowed are 0 to 2" in complaint(some)
+    searching = probed.replace("    layer: each", "    layer: each\n    search: {epochs: [1, 2]}")
+    assert "layer: each reads every layer with the same hyper-parameters" in complaint(searching)
 
 
 def test_long_values_and_line_breaks_stay_in_one_line() -> None:

@@ -8,15 +8,22 @@ import pytest
 from transfer_atlas.analysis import diagnostics, tables
 from transfer_atlas.analysis.domain import GAINS
 from transfer_atlas.errors import UserError
-from transfer_atlas.settings import Model, Recipe
+from transfer_atlas.settings import Model, Recipe, Surgery
 from transfer_atlas.steps import aggregate
 
 NAMES = [
     "scores",
     "finetune_vs_extract",
     "intermediate",
-    "layers_kept",
     "costs",
+    "layers_kept",
+    "layer_gains",
+    "layer_probes",
+    "layer_scores",
+    "localised",
+    "permutations",
+    "permutation_correlations",
+    "surgery_variants",
     "intermediate_training",
     "search",
     "runs",
@@ -55,6 +62,7 @@ def entries(tasks):
         models={"tiny": Model(artifact="a", layers=1, paper_name="BERT-base")},
         tasks={**tasks, "sentiment": tasks["sentiment"].model_copy(update={"paper_name": "SST-2"})},
         recipes={"finetune": tune, "extract": tune.model_copy(update={"method": "extract"})},
+        surgeries={"resets": Surgery(kind="progressive")},
         labels={"sentiment": "Film reviews"},
         label_counts={"sentiment": {"test": {"bad": 100, "good": 100}}},
     )

@@ -3,10 +3,17 @@ import math
 import pandas as pd
 import pytest
 
-from transfer_atlas.analysis import tables
+from transfer_atlas.analysis import ablations, tables
 from transfer_atlas.analysis.findings import find, layers_for_share, verdict
+from transfer_atlas.settings import Surgery
 
 LABELS = {"sentiment": "Film reviews", "finetune": "Fine-tuning", "extract": "Extraction", "films": "Films"}
+SURGERIES = {
+    "resets": Surgery(kind="progressive"),
+    "authors": Surgery(kind="progressive", init="authors_code"),
+    "keeps": Surgery(kind="progressive", init="authors_code", biases="keep"),
+    "shuffled": Surgery(kind="permute", permutations=10),
+}
 HIGH, LOW, WIDE = {1: 0.80, 2: 0.81, 3: 0.80}, {1: 0.70, 2: 0.70, 3: 0.70}, {1: 0.60, 2: 0.95, 3: 0.80}
 
 
@@ -14,9 +21,14 @@ HIGH, LOW, WIDE = {1: 0.80, 2: 0.81, 3: 0.80}, {1: 0.70, 2: 0.70, 3: 0.70}, {1: 
 def findings(tasks):
     """`findings(rows, rows, ...)`: what is found in these runs."""
 
-    def made(*rows):
+    def made(*rows, surgeries=SURGERIES):
         main = tables.main_scores(pd.concat(rows, ignore_index=True), tasks)
-        return find(tables.finetune_vs_extract(main), tables.intermediate(main), tables.layers_kept(main), LABELS)
+        whole = {
+            "finetune_vs_extract": tables.finetune_vs_extract(main),
+            "intermediate": tables.intermediate(main),
+        }
+        layers = {model: 3 for model in main["model"]}
+        return find({**whole, **ablations.tables(main, surgeries, layers)}, LABELS)
 
     return made
 
@@ -26,8 +38,8 @@ def line(found, start: str) -> str:
     return text
 
 
-def curve(make_runs, scores, n_train=1000, **others):
-    return [make_runs(s, surgery="resets", depth=d, n_train=n_train, **others) for d, s in scores.items()]
+def curve(make_runs, scores, n_train=1000, surgery="resets", **others):
+    return [make_runs(s, surgery=surgery, depth=d, n_train=n_train, **others) for d, s in scores.items()]
 
 
 def test_verdicts():
@@ -76,10 +88,12 @@ def test_undefined_scores_are_told(findings, make_runs):
 
 def test_what_was_not_run_is_said(findings, make_runs):
     found = findings(make_runs(HIGH))
-    assert len(found.lines) == 4
-    for start in ("Fine-tune or extract", "Intermediate task", "Layers"):
+    assert len(found.lines) == 5
+    for start in ("Fine-tune or extract", "Intermediate task", "Layers", "Scale of the new weights"):
         assert line(found, start).endswith(": not run.")
     assert found.data["layers"] == {"status": "not run", "gains": []}
+    for name in ("initialisation_scale", "permutations"):
+        assert found.data[name] == {"status": "not run", "comparisons": []}
 
 
 def test_largest_common_size_speaks(findings, make_runs):
@@ -138,7 +152,71 @@ def test_no_clear_gain_at_the_largest_size_is_the_first_line(findings, make_runs
     found = findings(*curve(make_runs, {0: LOW, 3: HIGH}, 100), *curve(make_runs, {0: LOW, 3: full}, 5000))
     assert found.lines[0].startswith("CHECK before you believe the rest")
     assert "Film reviews (5,000 examples)" in found.lines[0] and "(100 examples)" not in found.lines[0]
-    assert len(found.lines) <= 6
+    assert len(found.lines) == 6
+
+
+SMALLER = {depth: {seed: score - 0.01 * seed for seed, score in LOW.items()} for depth in (0, 1)}
+
+
+@pytest.mark.parametrize("first", ["resets", "authors"])
+def test_scale_of_the_new_weights(findings, make_runs, first):
+    """The intended scale minus the authors', whichever of them is the reference."""
+    surgeries = {first: SURGERIES[first], **SURGERIES}
+    rows = [*curve(make_runs, {0: LOW, 1: LOW, 3: HIGH}), *curve(make_runs, SMALLER, surgery="authors")]
+    found = findings(*rows, surgeries=surgeries)
+    assert (
+        "mean over layers kept: Film reviews (1,000 examples): no clear difference between the intended scale and the "
+        "authors' smaller one (+0.020 accuracy [-0.005, +0.045], n = 3)"
+    ) in line(found, "Scale of the new weights")
+    (comparison,) = found.data["initialisation_scale"]["comparisons"]
+    assert comparison["difference"] == pytest.approx(0.02) and comparison["low"] < 0 < comparison["high"]
+
+
+def test_scale_alone_and_every_size_once(findings, make_runs):
+    sizes = [("500", 500), ("2000", 2000), ("all", 2000)]
+    rows = [
+        run
+        for size, n in sizes
+        for surgery, scores in (("resets", LOW), ("authors", HIGH), ("keeps", WIDE))
+        for run in curve(make_runs, {0: scores}, n, surgery, size=size)
+    ]
+    text = line(findings(*rows), "Scale of the new weights")
+    assert text.count("the intended scale below the authors' smaller one (-0.103 accuracy [-0.118, -0.089]") == 2
+    assert "(500 examples)" in text and "(2,000 examples)" in text
+    # All layers kept is one run, whatever the others would have got.
+    kept = [run for name in ("resets", "authors") for run in curve(make_runs, {3: LOW}, surgery=name)]
+    assert line(findings(*kept), "Scale of the new weights").endswith(": not run.")
+    # Biases kept besides: another question.
+    both = [run for name in ("resets", "keeps") for run in curve(make_runs, {0: LOW}, surgery=name)]
+    assert line(findings(*both), "Scale of the new weights").endswith(": not run.")
+
+
+def permuted(make_runs, scores, **others):
+    return [make_runs(s, surgery="shuffled", depth=number, **others) for number, s in enumerate(scores, 1)]
+
+
+def test_permutations_are_the_unit_of_their_interval(findings, make_runs):
+    shifts = (0.10, 0.14, 0.12)
+    rows = permuted(make_runs, [{seed: score - shift for seed, score in LOW.items()} for shift in shifts])
+    found = findings(make_runs(LOW), *rows)
+    assert line(found, "Order of the layers") == (
+        "Order of the layers, permuted (n counts permutations): Film reviews (1,000 examples): permuted layers below "
+        "the usual order (-0.120 accuracy [-0.170, -0.070], n = 3)."
+    )
+    assert len(found.lines) == 6
+    (comparison,) = found.data["permutations"]["comparisons"]
+    assert comparison["p_holm"] == pytest.approx(0.0092, abs=1e-4)
+
+
+def test_permutations_without_interval_or_comparison(findings, make_runs):
+    one = findings(make_runs(HIGH), *permuted(make_runs, [LOW]))
+    assert "is -0.103 accuracy, no interval (n = 1)" in line(one, "Order of the layers")
+    undefined = findings(make_runs(HIGH), *permuted(make_runs, [LOW, {**LOW, 1: math.nan}]))
+    assert "undefined, because the accuracy of a run is undefined (n = 2)" in line(undefined, "Order of the layers")
+    unpaired = findings(make_runs(HIGH), *permuted(make_runs, [LOW, {9: 0.5}]))
+    assert "permuted layers and the usual order have no seed in common" in line(unpaired, "Order of the layers")
+    alone = findings(*permuted(make_runs, [LOW, HIGH]))
+    assert not any(text.startswith("Order") for text in alone.lines)
 
 
 def test_many_comparisons_are_counted(findings, make_runs):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from transfer_atlas.analysis.intervals import correlation_interval, estimate, holm, paired
+from transfer_atlas.analysis.intervals import correlation_interval, estimate, holm, paired, rank_correlation_interval
 
 
 def test_three_values_by_hand():
@@ -92,6 +92,20 @@ def test_interval_of_a_correlation():
     assert correlation_interval(r, n) == pytest.approx((found.low, found.high), abs=1e-6)
     assert all(math.isnan(end) for end in correlation_interval(0.9, 3))
     assert correlation_interval(1.0, 5) == (1.0, 1.0)
+
+
+def test_interval_of_a_rank_correlation_by_hand():
+    # tanh(atanh(0.6) +- 1.959964 * sqrt((1 + 0.36 / 2) / 17)), wider than that of Pearson's r
+    low, high = rank_correlation_interval(0.6, 20)
+    assert (low, high) == pytest.approx((0.174954, 0.836536), abs=1e-5)
+    assert low < correlation_interval(0.6, 20)[0] and high > correlation_interval(0.6, 20)[1]
+    assert rank_correlation_interval(-0.6, 20) == pytest.approx((-high, -low))
+
+
+@pytest.mark.parametrize("rho, n", [(0.9, 3), (math.nan, 9), (1.0, 9), (-1.0, 9), (0.9999999999999999, 9)])
+def test_a_rank_correlation_without_interval(rho, n):
+    """In a few pairs the same order of all is no certainty."""
+    assert all(math.isnan(end) for end in rank_correlation_interval(rho, n))
 
 
 def _with_correlation(r: float, n: int) -> tuple[np.ndarray, np.ndarray]:

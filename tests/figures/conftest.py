@@ -57,8 +57,46 @@ def _made() -> dict[str, pd.DataFrame]:
                 kept = {"recipe": "finetune", "surgery": "resets", "depth": depth}
                 score = 0.5 + depth * 0.01 * math.log10(n_train)
                 rows["layers_kept"].append({**scored, **kept, **_estimate(score)})
+    for name, found in _ablations().items():
+        rows[name].extend(found)
     made = {name: pd.DataFrame(rows[name], columns=tables.COLUMNS[name]) for name in rows}
     return {**made, "peters2019": _table2(), "diagnostics": _diagnostics()}
+
+
+def _ablations() -> dict[str, list[dict]]:
+    """Six layers: two more progressive surgeries, probes, blocks, single layers and permutations of all tasks."""
+    rows: dict[str, list[dict]] = {}
+
+    def add(name: str, *parts: dict) -> None:
+        rows.setdefault(name, []).append({key: value for part in parts for key, value in part.items()})
+
+    for task, metric in METRICS.items():
+        for size, n_train in SIZES.items():
+            run = {"model": "tiny", "task": task, "recipe": "finetune", "size": size, "n_train": n_train}
+            run |= {"metric": metric, "surgery": "resets"}
+            probed = {"intermediate": "none", "recipe": "extract"}
+            for depth in range(7):
+                score = 0.5 + depth * 0.01 * math.log10(n_train)
+                add("layer_probes", run, probed, {"layer": depth}, _estimate(0.4 + n_train / 1e5 + depth / 100))
+                for seed in (1, 2, 3):
+                    add("layer_scores", run, {"depth": depth, "seed": seed, "value": score + (seed - 2) / 100})
+                if depth > 0:
+                    gain = {1: 0.1, 2: -0.05}.get(depth, 0.02)
+                    add("layer_gains", run, {"layer": depth}, _difference(gain, "gain", "gain"))
+                variant = {"reference": "resets", "variant": "keeps", "changed": "biases: keep for reset"}
+                add("surgery_variants", run, variant, {"depth": depth}, _difference(0.03, "difference", "difference"))
+                add("layers_kept", run, {"intermediate": "none", "surgery": "keeps", "depth": depth}, _estimate(score))
+            mean = _difference(0.04, "difference", "difference")
+            add("surgery_variants", run, variant, {"depth": None}, mean)
+        levels = {**_estimate(0.6, "full_"), **_estimate(0.5, "none_")}
+        for surgery, kind, width in (("blocks", "block", 3), ("kept", "preserve", 3), ("singles", "single", 1)):
+            for lowest in range(1, 8 - width):
+                place = {"surgery": surgery, "kind": kind, "lowest": lowest, "highest": lowest + width - 1}
+                add("localised", run, place, _estimate(0.5 + lowest / 100), levels)
+        for permutation in range(1, 11):
+            place = {"surgery": "shuffled", "permutation": permutation, "order": "6 5 4 3 2 1"}
+            add("permutations", run, place, _estimate(0.5 + permutation / 100), levels)
+    return rows
 
 
 def _table2() -> pd.DataFrame:

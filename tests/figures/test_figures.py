@@ -5,7 +5,19 @@ import itertools
 import pandas as pd
 import pytest
 
-from transfer_atlas.figures import costs, finetune_vs_extract, intermediate, layer_curves, layers_kept, peters2019
+from transfer_atlas.figures import (
+    costs,
+    finetune_vs_extract,
+    intermediate,
+    layer_curves,
+    layer_gains,
+    layers_kept,
+    localised,
+    permutations,
+    peters2019,
+    seed_scatter,
+    surgery_variants,
+)
 
 LABELS = {"films": "Film reviews", "finetune": "Fine-tuning", "reviews": "IMDb"}
 
@@ -20,6 +32,11 @@ def titles(figure) -> list[str]:
 
 def legend(figure) -> list[str]:
     return [text.get_text() for text in figure.legends[0].get_texts()]
+
+
+def of_surgery(made: dict[str, pd.DataFrame], surgery: str) -> dict[str, pd.DataFrame]:
+    table = made["layers_kept"]
+    return {**made, "layers_kept": table[table["surgery"] == surgery]}
 
 
 def means(axes) -> list[list[float]]:
@@ -70,7 +87,7 @@ def test_one_seed_is_a_hollow_point_without_bar(made):
 
 
 def test_layers_kept_names_each_size_at_its_line(made):
-    figure = layers_kept.draw(made, LABELS)
+    figure = layers_kept.draw(of_surgery(made, "resets"), LABELS)
     assert texts(figure) == {"100", "500", "2,000"}
     axes = figure.axes[0]
     assert means(axes)[2] == pytest.approx([0.5 + d * 0.01 * 3.30103 for d in range(7)], abs=1e-5)
@@ -79,9 +96,12 @@ def test_layers_kept_names_each_size_at_its_line(made):
 
 
 def test_layers_kept_tells_surgeries_apart(made):
-    table = made["layers_kept"][made["layers_kept"]["task"] == "films"]
-    figure = layers_kept.draw({**made, "layers_kept": pd.concat([table, table.assign(surgery="keeps")])}, LABELS)
-    assert titles(figure) == ["Film reviews\nresets", "Film reviews\nkeeps"]
+    table = made["layers_kept"][made["layers_kept"]["task"] != "similarity"]
+    figure = layers_kept.draw({**made, "layers_kept": table}, LABELS)
+    # A row of panels for each surgery.
+    assert titles(figure) == [
+        f"{task}\n{surgery}" for surgery in ("resets", "keeps") for task in ("Film reviews", "news")
+    ]
 
 
 def test_intermediate_has_a_zero_line_and_a_row_a_comparison(made):
@@ -105,6 +125,11 @@ def test_costs_join_seconds_and_scores(made):
     }
     assert lines[2.0, 10.0, 40.0] == pytest.approx([0.63, 0.66495, 0.69505], abs=1e-4)
     assert texts(figure) == {"100", "500", "2,000"}
+
+
+def test_costs_leave_out_probes_of_single_layers(made):
+    probes = made["scores"].assign(depth=3, mean=0.1)
+    assert costs.priced(made["costs"], pd.concat([probes, made["scores"]]))["mean"].min() > 0.5
 
 
 def test_peters2019_shows_ours_with_intervals_and_theirs_hollow(made):
@@ -158,6 +183,7 @@ def test_layer_curves_have_a_panel_for_each_task_and_measure(made):
 ALL = [
     *(finetune_vs_extract.draw, layers_kept.draw, intermediate.draw),
     *(costs.draw, peters2019.draw, layer_curves.draw),
+    *(layer_gains.draw, localised.draw, permutations.draw, seed_scatter.draw, surgery_variants.draw),
 ]
 
 

@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from transfer_atlas.errors import UserError
-from transfer_atlas.models.encoder import load_pretrained, transformer_layers
+from transfer_atlas.models.encoder import SUPPORTED, load_pretrained, shares_layers, transformer_layers
 
 Make = Callable[..., Path]
 
@@ -45,6 +45,23 @@ def test_loads_weights_and_anatomy(make_encoder: Make) -> None:
         assert state.keys() == {name for name in saved if not name.startswith("pooler.")}
         assert all(torch.equal(state[name], saved[name]) for name in state)
         assert all(parameter.dtype == torch.float32 for parameter in pretrained.encoder.parameters())
+
+
+@pytest.mark.parametrize("layers", [1, 3, 4])
+@pytest.mark.parametrize("kind", SUPPORTED)
+def test_a_layer_for_each_depth(kind: str, layers: int, make_encoder: Make) -> None:
+    count = {"distilbert": "n_layers", "xlnet": "n_layer"}.get(kind, "num_hidden_layers")
+    encoder = load_pretrained(make_encoder(kind, **{count: layers}), layers).encoder
+    found = transformer_layers(encoder)
+    assert len(found) == layers
+    assert shares_layers(encoder) == (kind == "albert" and layers > 1)
+    parameters = [id(parameter) for layer in found for parameter in layer.parameters()]
+    assert len(set(parameters)) == len(parameters) // (layers if kind == "albert" else 1)
+    # Outside of layers are embeddings, what widens them, and XLNet's mask of pretraining: nothing else has parameters.
+    outside = {name for name, parameter in encoder.named_parameters() if id(parameter) not in set(parameters)}
+    known = r"(embeddings|embeddings_project|encoder\.embedding_hidden_mapping_in|word_embedding)\..*|mask_emb"
+    known += r"|encoder\.relative_attention_bias\.weight"
+    assert all(re.fullmatch(known, name) for name in outside)
 
 
 def test_half_precision_weights_become_float32(folder: Path) -> None:

@@ -16,10 +16,11 @@ from transfer_atlas.layout import Layout
 from transfer_atlas.models.elmo.pretrained import PretrainedElmo, load_pretrained_elmo
 from transfer_atlas.models.encoder import Pretrained
 from transfer_atlas.models.loading import frozen_encoder
-from transfer_atlas.plan import NO_SURGERY, Run
+from transfer_atlas.plan import NO_SURGERY
 from transfer_atlas.representations import storage
 from transfer_atlas.representations.extraction import write_states
 from transfer_atlas.settings import Engine, Recipe, Surgery, Task
+from transfer_atlas.surgeries import Operation, operation
 from transfer_atlas.tasks.examples import Examples
 from transfer_atlas.training import device
 from transfer_atlas.training.checkpoint import load_snapshot, save_snapshot
@@ -184,7 +185,7 @@ def tune(pretrained: Pretrained) -> Callable[..., Trained]:
         encoder: Pretrained = pretrained,
         seed: int = 1,
         size: Any = "all",
-        entry: Surgery = NO_SURGERY,
+        surgery: Surgery = NO_SURGERY,
         depth: int | None = None,
         start: Path | None = None,
         observer: Watch | None = None,
@@ -195,9 +196,12 @@ def tune(pretrained: Pretrained) -> Callable[..., Trained]:
         return finetune(
             starts or TransformerStarts(encoder, data, engine or Engine()),
             recipe=recipe,
-            entry=entry,
+            surgery=surgery,
+            operation=Operation()
+            if depth is None
+            else operation(surgery, depth, encoder.encoder.config.num_hidden_layers),
             size=size,
-            run=Run(depth, seed),
+            seed=seed,
             start=start,
             keep_weights=keep_weights,
             observer=observer or Watch(),

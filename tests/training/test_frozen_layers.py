@@ -105,8 +105,8 @@ def test_cached_is_recomputed(
     data, chosen = task_data(), recipe(drop=0.2, frozen_layers=frozen, adam_epsilon=1e-3, learning_rate=3e-3)
     entry = Surgery(kind="none" if surgery_depth is None else "progressive")
     cached, recomputed = watch(), watch()
-    first = tune(data, chosen, entry=entry, depth=surgery_depth, observer=cached)
-    second = tune(data, chosen, entry=entry, depth=surgery_depth, observer=recomputed, engine=RECOMPUTED)
+    first = tune(data, chosen, surgery=entry, depth=surgery_depth, observer=cached)
+    second = tune(data, chosen, surgery=entry, depth=surgery_depth, observer=recomputed, engine=RECOMPUTED)
     assert cached.losses == pytest.approx(recomputed.losses, rel=1e-4)
     for split in first.splits:
         np.testing.assert_allclose(

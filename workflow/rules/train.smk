@@ -63,7 +63,7 @@ rule finetune:
         "{wildcards.recipe}/none/n{wildcards.size} > {log} 2>&1"
 
 
-# The same step on cells with surgery: keep the bottom k layers, reinitialise the others, fine-tune everything.
+# The same step on cells with surgery: reinitialise or reorder some layers first, then fine-tune everything.
 rule ablate_layers:
     input:
         model=lambda w: model_files(w.model),

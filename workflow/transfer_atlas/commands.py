@@ -240,7 +240,9 @@ def aggregate(arguments: Namespace) -> None:
     trainings = [(state, plan.training_file(state)) for state in states]
     counted = {task: description.describe(plan.task_folder(task))["label_counts"] for task in selected.tasks}
     label_counts = {task: counts for task, counts in counted.items() if counts is not None}
-    entries = step.Entries(settings.models, settings.tasks, settings.recipes, study.labels(settings), label_counts)
+    entries = step.Entries(
+        settings.models, settings.tasks, settings.recipes, settings.surgeries, study.labels(settings), label_counts
+    )
     output = plan.RESULTS / "tables"
     side = step.Side(
         searches=[plan.search_file(name) for name in bundles],

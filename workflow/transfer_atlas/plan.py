@@ -5,15 +5,17 @@ Pure functions on settings; the Snakefile, the steps and `status` all ask here, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import product
 from pathlib import Path
 from typing import Any, Literal
 
-from transfer_atlas import candidates
+from transfer_atlas import candidates, surgeries
 from transfer_atlas.identity import code_digest, digest_of
 from transfer_atlas.layout import Layout, layout_of
-from transfer_atlas.settings import PAIR_TYPES, Intermediate, Recipe, Settings, Surgery, Task
+from transfer_atlas.settings import PAIR_TYPES, Experiment, Intermediate, Recipe, Settings, Surgery, Task
+from transfer_atlas.surgeries import Operation
 
 NONE = "none"
 NO_SURGERY = Surgery(kind="none")
@@ -26,7 +28,7 @@ SPLITS = ("train", "validation", "test")
 
 @dataclass(frozen=True, order=True)
 class Run:
-    """One training: how many layers a surgery keeps (None without surgery), and the seed."""
+    """One training: where a surgery acts, or which layer is probed (None where neither is asked for), and the seed."""
 
     depth: int | None
     seed: int
@@ -140,10 +142,24 @@ def surgery_of(settings: Settings, name: str) -> Surgery:
     return NO_SURGERY if name == NONE else settings.surgeries[name]
 
 
-def recipe_of(settings: Settings, cell: Cell) -> Recipe:
-    """The recipe that a cell is trained with: its candidate's where it is one's."""
+def recipe_of(settings: Settings, cell: Cell, run: Run | None = None) -> Recipe:
+    """The recipe that a cell is trained with, its candidate's where it is one's; of a run, with the layer that it
+    reads."""
     recipe = settings.recipes[cell.recipe]
-    return recipe if cell.candidate is None else candidates.candidate_of(recipe, cell.candidate)
+    if cell.candidate is not None:
+        recipe = candidates.candidate_of(recipe, cell.candidate)
+    if run is not None and recipe.layer == "each":
+        recipe = recipe.model_copy(update={"layer": run.depth})
+    return recipe
+
+
+def operation_of(settings: Settings, cell: Cell, run: Run) -> Operation:
+    """What is done to which layers before a run."""
+    surgery = surgery_of(settings, cell.surgery)
+    if surgery.kind == "none":
+        return Operation()
+    assert run.depth is not None, f"{cell.name} has a surgery that acts nowhere"
+    return surgeries.operation(surgery, run.depth, settings.models[cell.model].layers)
 
 
 def searches(settings: Settings, cell: Cell) -> bool:
@@ -173,22 +189,17 @@ def expand(settings: Settings) -> Plan:
     """
     runs: dict[Cell, set[Run]] = {}
     for experiment in settings.experiments:
-        for model in experiment.models:
-            layers = settings.models[model].layers
-            for surgery in experiment.surgeries:
-                depths: list[int | None] = [None]
-                if surgery_of(settings, surgery).kind != "none":
-                    depths = list(range(layers + 1)) if experiment.depths == "all" else list(experiment.depths)
-                for task in experiment.tasks:
-                    for recipe in experiment.recipes:
-                        for intermediate in experiment.intermediates:
-                            frozen = settings.recipes[recipe].method == "extract"
-                            if surgery != NONE and (frozen or intermediate != NONE):
-                                continue
-                            for size in experiment.sizes:
-                                cell = Cell(model, intermediate, task, recipe, surgery, size)
-                                wanted = {Run(depth, seed) for depth in depths for seed in experiment.seeds}
-                                runs.setdefault(cell, set()).update(wanted)
+        for model, surgery, recipe in product(experiment.models, experiment.surgeries, experiment.recipes):
+            depths = depths_of(settings, experiment, model, surgery, recipe)
+            frozen = settings.recipes[recipe].method == "extract"
+            for intermediate in experiment.intermediates:
+                if surgery != NONE and (frozen or intermediate != NONE):
+                    continue
+                for task, size in product(experiment.tasks, experiment.sizes):
+                    cell = Cell(model, intermediate, task, recipe, surgery, size)
+                    runs.setdefault(cell, set()).update(
+                        Run(depth, seed) for depth in depths for seed in experiment.seeds
+                    )
     kept: dict[Cell, set[int]] = {}
     for state in diagnosed_states(settings):
         cell = cell_of_finetuned(state)
@@ -200,6 +211,20 @@ def expand(settings: Settings) -> Plan:
         ordered = tuple(sorted(runs[cell], key=lambda run: (-1 if run.depth is None else run.depth, run.seed)))
         cells[cell.name] = replace(cell, runs=ordered, kept=tuple(sorted(kept.get(cell, ()))))
     return Plan(cells)
+
+
+def depths_of(
+    settings: Settings, experiment: Experiment, model: str, surgery: str, recipe: str
+) -> Sequence[int | None]:
+    """Where an experiment lets a surgery act on a model, or which layers a recipe with `layer: each` reads."""
+    entry = settings.models[model]
+    if surgery != NONE:
+        possible = surgeries.possible_depths(settings.surgeries[surgery], entry.layers, entry.shared_layers)
+    elif settings.recipes[recipe].layer == "each":
+        possible = list(range(entry.layers + 1))
+    else:
+        return [None]
+    return possible if experiment.depths == "all" else list(experiment.depths)
 
 
 def diagnosed_states(settings: Settings) -> list[State]:
@@ -320,7 +345,7 @@ def states_of(settings: Settings, *cells: Cell) -> list[State]:
 
 def title_of(cell: Cell, run: Run) -> str:
     """How logs name a run."""
-    depth = "" if run.depth is None else f" keep={run.depth}"
+    depth = "" if run.depth is None else f" depth={run.depth}"
     return f"{cell.name}{depth} seed={run.seed}"
 
 
@@ -410,7 +435,9 @@ def preparation_settings(task: Task) -> dict[str, Any]:
 
 def model_settings(settings: Settings, model: str) -> dict[str, Any]:
     """The settings that the loaded encoder depends on."""
-    return settings.models[model].model_dump(mode="json", include={"artifact", "folder", "kind", "layers"})
+    return settings.models[model].model_dump(
+        mode="json", include={"artifact", "folder", "kind", "layers", "shared_layers"}
+    )
 
 
 def _shown_apart(entry: Surgery | Intermediate) -> dict[str, Any]:
@@ -514,11 +541,10 @@ class Sources:
 def run_identity(settings: Settings, cell: Cell, run: Run, sources: Sources) -> dict[str, Any]:
     """All that decides a run's result: settings, data, model and code. Names of entries do not, so they are absent.
 
-    A surgery that keeps every layer is no surgery: it has the identity of the plain run and is computed once.
+    Surgeries that come to the same are the same: one that changes no layer is no surgery, and a block that ends at the
+    highest layer is a progressive one. Such runs are computed once.
     """
-    recipe = recipe_of(settings, cell)
-    surgery = surgery_of(settings, cell.surgery)
-    operated = surgery.kind != "none" and run.depth != settings.models[cell.model].layers
+    recipe = recipe_of(settings, cell, run)
     data: dict[str, Any] = {"task": sources.data(cell.task)}
     if cell.target is not None:
         data["without"] = sources.data(cell.target)
@@ -526,7 +552,7 @@ def run_identity(settings: Settings, cell: Cell, run: Run, sources: Sources) -> 
         "settings": {
             "task": _task_settings(settings.tasks[cell.task], recipe),
             "recipe": _recipe_settings(recipe),
-            "surgery": {**_shown_apart(surgery), "keep": run.depth} if operated else None,
+            "surgery": _operation_settings(settings, cell, run),
             "size": cell.size,
             "seed": run.seed,
             # Equal up to rounding, but not to the bit.
@@ -536,6 +562,18 @@ def run_identity(settings: Settings, cell: Cell, run: Run, sources: Sources) -> 
         "model": _model_identity(settings, cell, run, sources),
         "code": code_digest(*CODE_OF_METHOD[recipe.method]),
     }
+
+
+def _operation_settings(settings: Settings, cell: Cell, run: Run) -> dict[str, Any] | None:
+    """What is done to which layers, and how."""
+    operation = operation_of(settings, cell, run)
+    if operation.order:
+        return {"order": operation.order}
+    if not operation.redrawn:
+        return None
+    surgery = surgery_of(settings, cell.surgery)
+    how = surgery.model_dump(mode="json", include={"init", "biases", "layer_norm", "rate_factor"})
+    return {"redrawn": operation.redrawn, **how}
 
 
 def _model_identity(settings: Settings, cell: Cell, run: Run, sources: Sources) -> dict[str, Any]:

@@ -102,10 +102,19 @@ def _paired_or_seed(value: Any) -> Any:
     raise ValueError("should be paired, or one seed")
 
 
-def _last_or_layer(value: Any) -> Any:
-    if value == "last" or (isinstance(value, int) and not isinstance(value, bool) and value >= 0):
+def _layer_choice(value: Any) -> Any:
+    if value in ("last", "each") or (isinstance(value, int) and not isinstance(value, bool) and value >= 0):
         return value
-    raise ValueError("should be last, or the number of a layer (0 is the embeddings)")
+    raise ValueError("should be last, each, or the number of a layer (0 is the embeddings)")
+
+
+def _numbers(value: Any) -> Any:
+    try:
+        return _seed_list(value)
+    except ValueError:
+        raise ValueError(
+            "should be how many permutations (10 means 1 to 10), or a list of their different numbers, none negative"
+        ) from None
 
 
 def file_name_in(url: str) -> str:
@@ -152,7 +161,12 @@ SeedChoice = Annotated[
     Any, BeforeValidator(_paired_or_seed), WithJsonSchema({"anyOf": [{"type": "integer"}, {"const": "paired"}]})
 ]
 LayerChoice = Annotated[
-    Any, BeforeValidator(_last_or_layer), WithJsonSchema({"anyOf": [{"type": "integer"}, {"const": "last"}]})
+    Any, BeforeValidator(_layer_choice), WithJsonSchema({"anyOf": [{"type": "integer"}, {"enum": ["last", "each"]}]})
+]
+Permutations = Annotated[
+    Any,
+    BeforeValidator(_numbers),
+    WithJsonSchema({"anyOf": [{"type": "integer"}, {"type": "array", "items": {"type": "integer"}}]}),
 ]
 
 
@@ -255,6 +269,8 @@ class Model(Strict):
     """`elmo`: character convolutions and a bidirectional LSTM, from `*options.json` and `*weights.hdf5`."""
     layers: Annotated[int, Field(ge=1)]
     """Number of transformer layers (LSTM layers of ELMo); checked against the model's own config when it is loaded."""
+    shared_layers: bool = False
+    """Whether layers share their weights (ALBERT); checked against the model's own config when it is loaded."""
     label: str = ""
     """Name shown in tables and figures; the entry's name when empty."""
     paper_name: str | None = None
@@ -376,7 +392,8 @@ class Recipe(Strict):
     al. 2017), `esim` for pairs (Chen et al. 2017), `bilstm` for labelling. `bi_attention` without parameters, for pairs
     of separately encoded texts. `crf` and `bilstm_crf` for labelling, with both methods."""
     layer: LayerChoice = "last"
-    """The layer a linear head reads: `last`, or a number (0 is the embeddings). Only for `extract`."""
+    """The layer a linear head reads: `last`, a number (0 is the embeddings), or `each`: a run for every layer, which
+    the experiment's `depths` may narrow down (probing; Tamkin et al. 2020, section 3). Only for `extract`."""
     pooling: Literal["mean", "first", "max"] = "mean"
     """One vector for a text or span: the mean of its token states, the state of the first token, or the largest value
     of each dimension."""
@@ -434,18 +451,32 @@ class Recipe(Strict):
 
 
 class Surgery(Strict):
-    """A change to the pretrained layers before training (Tamkin et al. 2020, section 3)."""
+    """A change to the pretrained layers before training (Tamkin et al. 2020, section 3). Layers are counted from 1.
 
-    kind: Literal["none", "progressive"]
-    """`progressive`: keep the bottom k layers (k is the depth), reinitialise those above."""
+    Embeddings of words, positions and segments are never redrawn.
+    """
+
+    kind: Literal["none", "progressive", "block", "preserve", "single", "permute"]
+    """What the depth of a run stands for. `progressive`: the bottom layers that are kept; those above are
+    reinitialised. `block`: the lowest of `width` layers that are reinitialised. `preserve`: the lowest of `width`
+    layers that are kept; all others are reinitialised. `single`: the one layer that is reinitialised. `permute`: the
+    number of the permutation of all layers; nothing is reinitialised."""
+    width: Annotated[int, Field(ge=1)] | None = None
+    """Layers of a block, for `block` and `preserve`; 3 in the paper."""
+    permutations: Permutations | None = None
+    """For `permute`, the numbers p of the permutations `numpy.random.RandomState(p).permutation(layers)`: 10, the
+    paper's, means 1 to 10."""
     init: Literal["authors_code", "truncated_normal", "model_default"] = "truncated_normal"
     """Where new weights come from. `truncated_normal`: N(0, 0.02) cut at two deviations, as the paper intends.
     `authors_code`: cut at 0.04 deviations, as the released code does by mistake (38 times smaller).
     `model_default`: the model's own initialisation."""
     biases: Literal["keep", "reset"] = "reset"
-    """Biases of the linear maps in reinitialised layers: keep the pretrained values, or set to 0."""
+    """Biases of the linear maps in reinitialised layers: keep the pretrained values, or set to 0 (of ELMo's forget
+    gates to 1)."""
     layer_norm: Literal["keep", "reset"] = "reset"
     """LayerNorm in reinitialised layers: keep, or set to gain 1 and bias 0."""
+    rate_factor: Annotated[float, Field(gt=0, le=1000)] = 1.0
+    """Factor on the learning rate of reinitialised layers; 5 in the paper's appendix."""
     label: str = ""
     """Name shown in tables and figures; the entry's name when empty."""
 
@@ -474,7 +505,7 @@ class Experiment(Strict):
     intermediates: Annotated[list[Name], Field(min_length=1)] = ["none"]
     surgeries: Annotated[list[Name], Field(min_length=1)] = ["none"]
     depths: Depths = "all"
-    """How many bottom layers a surgery keeps: a list, or all of 0..layers."""
+    """Where the surgeries act, and which layers recipes with `layer: each` read: a list, or all that are possible."""
     sizes: Annotated[list[TrainSize], Field(min_length=1)] = ["all"]
     """Train examples; subsets are nested and shared by all methods, models and surgeries."""
     seeds: Seeds = [1, 2, 3]

@@ -27,6 +27,13 @@ TABLES = (
     "finetune_vs_extract.csv",
     "intermediate.csv",
     "layers_kept.csv",
+    "layer_gains.csv",
+    "layer_probes.csv",
+    "layer_scores.csv",
+    "surgery_variants.csv",
+    "localised.csv",
+    "permutations.csv",
+    "permutation_correlations.csv",
     "intermediate_training.csv",
     "search.csv",
     "costs.csv",
@@ -45,7 +52,19 @@ TABLES = (
 )
 # Those that jobs of their own make, the others come from the runs.
 NOT_FROM_RUNS = ("domains.csv", "domain_correlations.csv", "overlap.csv")
-FIGURES = ("finetune_vs_extract", "intermediate", "layers_kept", "costs", "peters2019", "layer_curves")
+FIGURES = (
+    "finetune_vs_extract",
+    "intermediate",
+    "layers_kept",
+    "layer_gains",
+    "seed_scatter",
+    "surgery_variants",
+    "localised",
+    "permutations",
+    "costs",
+    "peters2019",
+    "layer_curves",
+)
 
 _CATEGORY = {
     "runs": "All runs",
@@ -57,6 +76,14 @@ _CATEGORY = {
     "intermediate": "Intermediate task",
     "intermediate_training": "Intermediate task",
     "layers_kept": "Layers kept",
+    "layer_gains": "Layers kept",
+    "layer_probes": "Layers kept",
+    "layer_scores": "Layers kept",
+    "seed_scatter": "Layers kept",
+    "surgery_variants": "Layers kept",
+    "localised": "Blocks and order of layers",
+    "permutations": "Blocks and order of layers",
+    "permutation_correlations": "Blocks and order of layers",
     "search": "Hyper-parameters",
     "claims": "Claims",
     "guidelines": "Claims",
@@ -70,7 +97,7 @@ _CATEGORY = {
 # The numbers that papers print, which tables and claims are compared with.
 _PUBLISHED = PACKAGE_FOLDER / "analysis" / "published"
 # What makes a recipe one side of a claim.
-_SIDE = {"method", "head", "pairs", "unfreeze_epochs"}
+_SIDE = {"method", "head", "layer", "pairs", "unfreeze_epochs"}
 
 
 def put_interpreter_on_path() -> None:
@@ -102,9 +129,11 @@ def analysis_settings(settings: Settings, selected: Plan) -> dict[str, Any]:
     return {
         "cells": {name: [[run.depth, run.seed] for run in cell.runs] for name, cell in selected.cells.items()},
         "metrics": {task: settings.tasks[task].main_metric for task in selected.tasks},
-        "models": {c.model: settings.models[c.model].model_dump(include=played) for c in cells},
+        "models": {c.model: settings.models[c.model].model_dump(include={*played, "layers"}) for c in cells},
         "tasks": {c.task: settings.tasks[c.task].model_dump(include={*played, "type"}) for c in cells},
         "recipes": {c.recipe: settings.recipes[c.recipe].model_dump(include=_SIDE) for c in cells},
+        # Of several surgeries the first is what the others are compared with.
+        "surgeries": [[name, entry.model_dump(exclude={"label"})] for name, entry in settings.surgeries.items()],
         "labels": labels(settings),
         "published": {file.name: file_digest(file) for file in sorted(_PUBLISHED.glob("*.csv"))},
     }
@@ -165,8 +194,8 @@ def check_sizes(settings: Settings, selected: Plan) -> None:
 
 
 def write_settings(settings: Settings) -> None:
-    """Write the resolved settings, which every step reads."""
-    atomic.write_json(plan.SETTINGS_FILE, settings.model_dump(mode="json"))
+    """Write the resolved settings, which every step reads, with entries in the order of the configuration."""
+    atomic.write_text(plan.SETTINGS_FILE, settings.model_dump_json(indent=1) + "\n")
 
 
 def read_settings() -> Settings:

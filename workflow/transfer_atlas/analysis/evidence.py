@@ -4,7 +4,7 @@ Scores are in points (times 100), as papers print them. A side of a comparison i
 recipe: `finetune`, say, or `extract` with a certain head. Where several recipes meet the condition, the side is the
 recipe with the best mean main metric on validation over its seeds; test scores choose nothing. A comparison is made at
 the largest train size that both sides have, in the main metric of the task, on the test split, paired by seed, with
-untouched models (no intermediate task, no surgery).
+untouched models (no intermediate task, no surgery, and read whole: runs that probe layer after layer are no side).
 
 A side's model is a *system*: the paper's own models (`stand_in: false`) of one `paper_name` together, if no two of them
 were run on the same of its tasks (BERT-base is uncased for most tasks, cased for NER); else, and for stand-ins, each
@@ -135,7 +135,7 @@ class Evidence:
         label_counts: Mapping[str, Mapping[str, Counts]],
     ) -> Evidence:
         """Take it from the long table of `analysis.runs` and what the tasks' statistics count."""
-        untouched = runs[(runs["intermediate"] == "none") & (runs["surgery"] == "none")]
+        untouched = runs[(runs["intermediate"] == "none") & (runs["surgery"] == "none") & runs["depth"].isna()]
         columns = ("model", "task", "n_train", "recipe", "split", "metric", "seed", "value")
         values: dict[tuple[str, str], dict[int, dict[str, Scores]]] = {}
         for model, task, n_train, recipe, split, metric, seed, value in zip(

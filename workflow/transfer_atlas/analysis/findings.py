@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from transfer_atlas.analysis import tables
+from transfer_atlas.analysis import intervals, tables
 from transfer_atlas.analysis.metrics import METRIC_LABELS
 
 Verdict = Literal["higher", "lower", "unclear", "no interval", "undefined", "no common seeds"]
@@ -22,6 +22,9 @@ NAMED = 6
 # The share of the gain of all pretrained layers for which the bottom layers are sought.
 SHARE = 0.9
 SIGNIFICANCE = 0.05
+# What `surgery_variants` calls a change of the initialisation's scale alone, and the sign that makes its difference one
+# of the intended scale minus that of the authors' code.
+SCALES = {"init: truncated_normal for authors_code": 1, "init: authors_code for truncated_normal": -1}
 
 
 @dataclass(frozen=True)
@@ -82,18 +85,25 @@ class Findings:
     data: dict[str, Any]
 
 
-def find(
-    finetune_vs_extract: pd.DataFrame, intermediate: pd.DataFrame, layers_kept: pd.DataFrame, labels: Mapping[str, str]
-) -> Findings:
-    """Say what the tables (of `tables`) show, in at most six lines; `labels` maps entry names to names to show."""
-    methods = _methods(_largest(tables.plain(finetune_vs_extract), ["finetune", "extract"]), labels)
-    transfers = _transfers(_largest(intermediate, ["recipe"]), labels)
-    layers = _layers(tables.plain(layers_kept), labels)
+def find(made: Mapping[str, pd.DataFrame], labels: Mapping[str, str]) -> Findings:
+    """Say what the tables (of `tables` and `ablations`, by name) show, in at most eight lines.
+
+    Args:
+        made: `finetune_vs_extract`, `intermediate`, `layers_kept`, `surgery_variants` and `permutations`.
+        labels: names of entries to names to show.
+    """
+    methods = _methods(_largest(tables.plain(made["finetune_vs_extract"]), ["finetune", "extract"]), labels)
+    transfers = _transfers(_largest(made["intermediate"], ["recipe"]), labels)
+    layers = _layers(tables.plain(made["layers_kept"]), labels)
+    scales = _scales(made["surgery_variants"], labels)
+    orders = _orders(made["permutations"], labels)
     lines = [
         *_warnings(layers),
         _line("Fine-tune or extract, at the largest size", methods),
         _line("Intermediate task or not, at the largest size", transfers),
         _layer_line(layers),
+        _line("Scale of the new weights, mean over layers kept", scales),
+        *([_line("Order of the layers, permuted (n counts permutations)", orders)] if orders else []),
         "Differences are means over seeds paired by seed, on the test split, with 95 % t intervals; "
         "'Holm p' is given where the difference is not clear after correction for all comparisons of its table.",
     ]
@@ -112,6 +122,8 @@ def find(
                 for found in layers
             ],
         },
+        "initialisation_scale": {"status": _status(scales), "comparisons": [_plain_data(c) for c in scales]},
+        "permutations": {"status": _status(orders), "comparisons": [_plain_data(c) for c in orders]},
         "sentences": lines,
     }
     return Findings(lines, data)
@@ -168,6 +180,42 @@ def _transfers(table: pd.DataFrame, labels: Mapping[str, str]) -> list[Compariso
         where = _where(row, table, ["model"], labels)
         left, right = f"{recipe} after {other}", "alone"
         found.append(_comparison(row, "difference", where, left, right, row["with_n"], row["without_n"]))
+    return found
+
+
+def _scales(table: pd.DataFrame, labels: Mapping[str, str]) -> list[Comparison]:
+    """The intended initialisation scale against that of the authors' code, where nothing else was changed."""
+    scales = table[table["depth"].isna() & table["changed"].isin(list(SCALES))]
+    scales = scales.drop_duplicates(["model", "task", "recipe", "reference", "variant", "n_train"])
+    found = []
+    for row in scales.to_dict("records"):
+        sides = ("variant", "reference")
+        if SCALES[row["changed"]] < 0:
+            low, high = -row["difference_high"], -row["difference_low"]
+            row |= {"difference": -row["difference"], "difference_low": low, "difference_high": high}
+            sides = ("reference", "variant")
+        where = _where(row, scales, ["model", "recipe"], labels)
+        counts = (row[f"{side}_n"] for side in sides)
+        found.append(_comparison(row, "difference", where, "the intended scale", "the authors' smaller one", *counts))
+    return found
+
+
+def _orders(table: pd.DataFrame, labels: Mapping[str, str]) -> list[Comparison]:
+    """Layers permuted against the untouched encoder: the mean over permutations, which are the unit of repetition."""
+    keys = ["model", "task", "recipe", "surgery", "n_train"]
+    # Where the untouched encoder was not run there is nothing to compare.
+    run = table[table["full_n"].notna()].drop_duplicates([*keys, "permutation"])
+    groups = [group for _, group in run.groupby(keys, sort=False)]
+    means = [intervals.estimate(group["difference"].tolist()) for group in groups]
+    corrected = intervals.holm([intervals.two_sided_p(mean) for mean in means])
+    found = []
+    for group, mean, p_holm in zip(groups, means, corrected, strict=True):
+        # Without a common seed no difference is known, for whatever number of permutations.
+        n = mean.n if (group["difference_n"] > 0).all() else 0
+        row = group.to_dict("records")[0] | {"difference": mean.mean, "difference_n": n, "p_holm": p_holm}
+        row |= {"difference_low": mean.low, "difference_high": mean.high}
+        where = _where(row, run, ["model", "recipe", "surgery"], labels)
+        found.append(_comparison(row, "difference", where, "permuted layers", "the usual order", n, n))
     return found
 
 

@@ -66,21 +66,39 @@ def differences(left: Mapping[int, float], right: Mapping[int, float]) -> dict[i
 def paired(left: Mapping[int, float], right: Mapping[int, float]) -> Difference:
     """Difference `left - right` of two sides that map seed to score, paired by seed."""
     mean = estimate(list(differences(left, right).values()))
-    p = _two_sided_p(mean)
+    p = two_sided_p(mean)
     return Difference(mean.mean, mean.sd, mean.n, mean.low, mean.high, p, len(left), len(right))
 
 
 def correlation_interval(r: float, n: int) -> tuple[float, float]:
     """The 95 % interval of Pearson's r over n pairs (Fisher's z); NaN below four pairs."""
+    return _fisher_interval(r, n, 1.0)
+
+
+def rank_correlation_interval(rho: float, n: int) -> tuple[float, float]:
+    """The 95 % interval of Spearman's rho over n pairs; NaN below four pairs.
+
+    Fisher's z with the standard error sqrt((1 + rho^2 / 2) / (n - 3)): Bonett & Wright 2000, "Sample size requirements
+    for estimating Pearson, Kendall and Spearman correlations", Psychometrika 65. NaN at 1 and -1, where z is infinite:
+    a few pairs often have the same order by chance, and that is not certainty.
+    """
+    if math.isclose(abs(rho), 1):
+        return NAN, NAN
+    return _fisher_interval(rho, n, 1 + rho**2 / 2)
+
+
+def _fisher_interval(r: float, n: int, variance: float) -> tuple[float, float]:
+    """The interval of a correlation whose Fisher z has this variance times 1 / (n - 3)."""
     if n < 4 or math.isnan(r):
         return NAN, NAN
     if abs(r) == 1:
         return r, r
-    half = float(stats.norm.ppf(0.5 + CONFIDENCE / 2)) / math.sqrt(n - 3)
+    half = float(stats.norm.ppf(0.5 + CONFIDENCE / 2)) * math.sqrt(variance / (n - 3))
     return math.tanh(math.atanh(r) - half), math.tanh(math.atanh(r) + half)
 
 
-def _two_sided_p(difference: Estimate) -> float:
+def two_sided_p(difference: Estimate) -> float:
+    """The p of the t test that a mean is 0; NaN without a deviation."""
     if math.isnan(difference.sd):
         return NAN
     if difference.sd == 0:

@@ -25,12 +25,12 @@ def draw(tables: Mapping[str, pd.DataFrame], labels: Mapping[str, str]) -> Figur
         return style.not_run(TITLE)
     keys = ["model", "intermediate", "task", "device"]
     looks = style.recipe_looks(tables["scores"])
-    places = points[[*keys, "metric"]].drop_duplicates()
+    places = style.places(points, keys)
     varying = style.varying(places, keys)
     figure, grid = style.panels(places)
     handles = {}
     for axes, place in zip(grid, places.to_dict("records"), strict=True):
-        panel = points[(points[keys] == [place[key] for key in keys]).all(axis=1)]
+        panel = style.within(points, place, keys)
         for i, recipe in enumerate(sorted(set(panel["recipe"]))):
             line = panel[panel["recipe"] == recipe]
             colour, marker = looks[recipe]
@@ -50,7 +50,7 @@ def draw(tables: Mapping[str, pd.DataFrame], labels: Mapping[str, str]) -> Figur
                 )
         style.seconds_axis(axes, panel["seconds"].tolist())
         style.score_axis(axes, str(place["metric"]))
-        axes.set_title(style.heading({str(key): value for key, value in place.items()}, varying, labels))
+        axes.set_title(style.heading(place, varying, labels))
     note = "Number at each point: train examples. Seconds: mean over runs. "
     style.frame(figure, TITLE, note + style.seeds_note(points["n"]), handles)
     return figure
@@ -58,7 +58,9 @@ def draw(tables: Mapping[str, pd.DataFrame], labels: Mapping[str, str]) -> Figur
 
 def priced(costs: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
     """Main test score of untouched models with the mean seconds of a run of the same recipe and size."""
-    main = plain(scores[(scores["split"] == "test") & (scores["surgery"] == "none") & scores["main"].astype(bool)])
+    # What reads a layer of its own (a probe) is a run among many of one cost, and no choice of how to train.
+    untouched = (scores["surgery"] == "none") & scores["depth"].isna()
+    main = plain(scores[(scores["split"] == "test") & untouched & scores["main"].astype(bool)])
     points = main.merge(
         costs[["model", "task", "recipe", "size", "device", "seconds"]], on=["model", "task", "recipe", "size"]
     )

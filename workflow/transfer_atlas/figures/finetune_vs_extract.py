@@ -22,12 +22,12 @@ def draw(tables: Mapping[str, pd.DataFrame], labels: Mapping[str, str]) -> Figur
         return style.not_run(TITLE)
     keys = ["model", "intermediate", "task"]
     looks = style.recipe_looks(tables["scores"])
-    places = points[[*keys, "metric"]].drop_duplicates()
+    places = style.places(points, keys)
     varying = style.varying(places, keys)
     figure, grid = style.panels(places)
     handles = {}
     for axes, place in zip(grid, places.to_dict("records"), strict=True):
-        panel = points[(points[keys] == [place[key] for key in keys]).all(axis=1)]
+        panel = style.within(points, place, keys)
         style.size_axis(axes, panel["n_train"])
         recipes = sorted(set(panel["recipe"]))
         for i, recipe in enumerate(recipes):
@@ -35,7 +35,7 @@ def draw(tables: Mapping[str, pd.DataFrame], labels: Mapping[str, str]) -> Figur
             x = style.dodge(axes, line["n_train"].tolist(), i, len(recipes))
             handles[style.show(recipe, labels)] = style.intervals(axes, x, line, *looks[recipe])
         style.score_axis(axes, str(place["metric"]))
-        axes.set_title(style.heading({str(key): value for key, value in place.items()}, varying, labels))
+        axes.set_title(style.heading(place, varying, labels))
     style.frame(figure, TITLE, style.seeds_note(points["n"]), handles)
     return figure
 

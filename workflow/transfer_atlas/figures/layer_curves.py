@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import matplotlib
-import matplotlib.ticker as ticker
 import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
@@ -38,7 +37,7 @@ def draw(tables: Mapping[str, pd.DataFrame], labels: Mapping[str, str]) -> Figur
     looks = _looks()
     handles = {}
     for axes, place in zip(grid, places.to_dict("records"), strict=True):
-        panel = table[(table[KEYS] == [place[key] for key in KEYS]).all(axis=1)]
+        panel = style.within(table, place, KEYS)
         for state in [state for state in looks if state in set(panel["state"])]:
             line = curve(panel[panel["state"] == state])
             colour, marker = looks[state]
@@ -46,14 +45,13 @@ def draw(tables: Mapping[str, pd.DataFrame], labels: Mapping[str, str]) -> Figur
             if state not in (PRETRAINED, FINETUNED):
                 handle.set_linestyle("--")
             handles[STATE_LABELS[state]] = handle
-        axes.xaxis.set_major_locator(ticker.MaxNLocator(13, integer=True, min_n_ticks=1))
-        axes.set_xlabel("layer (0: embeddings)")
+        style.layer_axis(axes, "layer (0: embeddings)")
         metric = str(place["metric"])
         information = place["measure"] == MUTUAL_INFORMATION
         axes.set_ylabel(
             f"mutual information, {metric}" if information else f"probe: {METRIC_LABELS.get(metric, metric)}"
         )
-        axes.set_title(style.heading({str(key): value for key, value in place.items()}, varying, labels))
+        axes.set_title(style.heading(place, varying, labels))
     note = style.seeds_note(table.groupby([*KEYS, "state", "layer"])["seed"].nunique())
     style.frame(figure, TITLE, f"Measured on validation examples. {note}", handles)
     return figure

@@ -1,36 +1,45 @@
-"""Score against the number of pretrained layers kept: one panel a task, one line a train size."""
+"""Score against the number of pretrained layers kept: one panel a task, one line a train size, probing beside them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import matplotlib
-import matplotlib.ticker as ticker
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from transfer_atlas.analysis.tables import plain
 from transfer_atlas.figures import style
 
 TITLE = "How many pretrained layers does the task need?"
+KEYS = ["task", "model", "intermediate", "recipe", "surgery"]
+# What a probe's curve shares with the panel it is drawn in.
+PROBED = ["task", "model", "intermediate"]
+DEPTH = "pretrained layers kept (from the bottom)"
 # Layers between neighbouring lines, so that their intervals do not hide each other.
 SHIFT = 0.09
+# Line styles that tell recipes of probes apart.
+DASHES = ["--", "-.", ":"]
 
 
 @matplotlib.rc_context(style.STYLE)
 def draw(tables: Mapping[str, pd.DataFrame], labels: Mapping[str, str]) -> Figure:
-    """Draw the table `layers_kept`."""
+    """Draw the table `layers_kept`, and behind each panel the curve of `layer_probes` at the most train examples."""
     table = plain(tables["layers_kept"])
     if table.empty:
         return style.not_run(TITLE)
-    keys = ["task", "model", "intermediate", "recipe", "surgery"]
     # Size 2000 and all of 2000 examples are one line.
-    table = table.drop_duplicates([*keys, "n_train", "depth"])
-    places = table[[*keys, "metric"]].drop_duplicates()
-    varying = style.varying(places, keys)
+    table = table.drop_duplicates([*KEYS, "n_train", "depth"])
+    probes = largest(tables["layer_probes"])
+    places = style.places(table, KEYS)
+    varying = style.varying(places, KEYS)
     figure, grid = style.panels(places, width=3.9, height=3.1)
+    handles: dict[str, Any] = {}
     for axes, place in zip(grid, places.to_dict("records"), strict=True):
-        panel = table[(table[keys] == [place[key] for key in keys]).all(axis=1)]
+        panel = style.within(table, place, KEYS)
+        handles |= _probes(axes, style.within(probes, place, PROBED), sorted(set(probes["recipe"])), labels)
         sizes = sorted(set(panel["n_train"]))
         colours = style.size_colours(sizes)
         ends = []
@@ -41,9 +50,31 @@ def draw(tables: Mapping[str, pd.DataFrame], labels: Mapping[str, str]) -> Figur
             ends.append((float(line["mean"].iloc[-1]), f"{n_train:,}", colours[n_train]))
         style.score_axis(axes, str(place["metric"]))
         style.label_ends(axes, ends, gap=0.075)
-        axes.set_xlabel("pretrained layers kept (from the bottom)")
-        axes.xaxis.set_major_locator(ticker.MaxNLocator(13, integer=True, min_n_ticks=1))
-        axes.set_title(style.heading({str(key): value for key, value in place.items()}, varying, labels))
+        style.layer_axis(axes, DEPTH)
+        axes.set_title(style.heading(place, varying, labels))
     note = "Number at the right of each line: train examples. All other layers reinitialised. "
-    style.frame(figure, TITLE, note + style.seeds_note(table["n"]))
+    note += style.seeds_note(table["n"])
+    if handles:
+        examples = " to ".join(f"{n:,}" for n in sorted({probes["n_train"].min(), probes["n_train"].max()}))
+        note += (
+            f" Probing: a linear head on the frozen encoder cut to its bottom layers, {examples} examples, "
+            f"n = {style.count_range(probes['n'])}; its band is the same interval."
+        )
+    style.frame(figure, TITLE, note, handles)
     return figure
+
+
+def largest(probes: pd.DataFrame) -> pd.DataFrame:
+    """The rows of each probe's curve (model, intermediate, task, recipe) at the most train examples it was given."""
+    curves = [*PROBED, "recipe"]
+    most = probes.groupby(curves)["n_train"].transform("max")
+    return probes[probes["n_train"] == most].drop_duplicates([*curves, "layer"])
+
+
+def _probes(axes: Axes, rows: pd.DataFrame, recipes: list[str], labels: Mapping[str, str]) -> dict[str, Any]:
+    handles = {}
+    for recipe, line in rows.sort_values("layer").groupby("recipe"):
+        name = "probing of frozen layers" if len(recipes) == 1 else f"probing: {style.show(str(recipe), labels)}"
+        dashes = DASHES[recipes.index(str(recipe)) % len(DASHES)]
+        handles[name] = style.band(axes, line["layer"].tolist(), line, "0.45", dashes)
+    return handles

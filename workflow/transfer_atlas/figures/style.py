@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import textwrap
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.transforms import Bbox
 
 from transfer_atlas import atomic
 from transfer_atlas.analysis.metrics import METRIC_LABELS
@@ -29,6 +30,15 @@ TITLE_SIZE = 11.5
 MARKERS = "osD^vPX"
 # Two numbers on a log axis closer than this share of it would be written over each other.
 TICK_GAP = 0.17
+# So many numbers of layers find room below a panel.
+MOST_NAMES = 13
+# Scores are in natural units, differences are shown in points.
+POINTS = 100
+# What a changed encoder is measured against: name in the tables, in the legend, colour and line.
+BASELINES: dict[str, tuple[str, str, Any]] = {
+    "full": ("full: untouched encoder", "0.2", "-"),
+    "none": ("none: all layers reinitialised", "0.45", (0, (1, 1.4))),
+}
 
 STYLE = {
     **sns.axes_style("ticks"),
@@ -53,6 +63,7 @@ STYLE = {
     "legend.title_fontsize": 9,
     "lines.linewidth": 1.6,
     "lines.markersize": 5.5,
+    "hatch.linewidth": 0.6,
     "figure.facecolor": "white",
     "savefig.facecolor": "white",
     "savefig.dpi": 160,
@@ -66,11 +77,29 @@ def blank(width: float, height: float) -> Figure:
     return Figure(figsize=(width, height), layout=ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.08))
 
 
-def panels(places: pd.DataFrame, width: float = 3.5, height: float = 2.9) -> tuple[Figure, list[Axes]]:
-    """A figure with a panel (`width` x `height` inches) for each row of `places`; two or three tasks fill a row."""
+def places(table: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
+    """The combinations of `keys` with their metric, a panel each: the tasks of one combination follow each other."""
+    found = table[[*keys, "metric"]].drop_duplicates()
+    others = [key for key in keys if key != "task"]
+    return found.iloc[found.groupby(others, sort=False).ngroup().argsort(kind="stable")] if others else found
+
+
+def within(table: pd.DataFrame, place: Mapping[Hashable, Any], keys: Sequence[str]) -> pd.DataFrame:
+    """The rows of `table` that belong to the panel `place`."""
+    return table[(table[list(keys)] == [place[key] for key in keys]).all(axis=1)]
+
+
+def shape(places: pd.DataFrame) -> tuple[int, int]:
+    """Rows and columns for a panel at each row of `places`; two or three tasks fill a row."""
     count, tasks = len(places), places["task"].nunique()
     columns = tasks if tasks in (2, 3) else min(count, 3)
-    rows = math.ceil(count / columns)
+    return math.ceil(count / columns), columns
+
+
+def panels(places: pd.DataFrame, width: float = 3.5, height: float = 2.9) -> tuple[Figure, list[Axes]]:
+    """A figure with a panel (`width` x `height` inches) for each row of `places`."""
+    count = len(places)
+    rows, columns = shape(places)
     # A single panel still needs the width that its title and legend take.
     figure = blank(max(5.2, columns * width), rows * height + 0.9)
     grid = figure.subplots(rows, columns, squeeze=False).ravel().tolist()
@@ -123,7 +152,18 @@ def save(figure: Figure, path: Path) -> None:
     # Neither the time nor the library's version belongs to the picture.
     metadata = {"svg": {"Date": None, "Creator": None}, "png": {"Software": None}}[kind]
     with matplotlib.rc_context(STYLE), atomic.replacing(path) as temporary:
+        _settle(figure)
         figure.savefig(temporary, format=kind, metadata=metadata)
+
+
+def _settle(figure: Figure) -> None:
+    """Lay the figure out and keep that, rounded: the solver's last digits depend on where its objects lie in memory."""
+    if figure.get_layout_engine() is None:
+        return
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    for axes in figure.axes:
+        axes.set_position(Bbox(axes.get_position(original=True).get_points().round(5)))
 
 
 def show(name: str, labels: Mapping[str, str]) -> str:
@@ -131,9 +171,13 @@ def show(name: str, labels: Mapping[str, str]) -> str:
     return labels.get(name, name)
 
 
-def heading(place: Mapping[str, Any], varying: Iterable[str], labels: Mapping[str, str]) -> str:
+def heading(place: Mapping[Any, Any], varying: Iterable[str], labels: Mapping[str, str]) -> str:
     """A panel's title: its task, and on a second line what else tells it from the other panels."""
-    others = [show(str(place[name]), labels) for name in varying if name != "task"]
+    others = [
+        f"{place[name]:,} train examples" if name == "n_train" else show(str(place[name]), labels)
+        for name in varying
+        if name != "task"
+    ]
     return "\n".join([show(place["task"], labels), *([", ".join(others)] if others else [])])
 
 
@@ -166,6 +210,41 @@ def intervals(axes: Axes, x: Sequence[float], table: pd.DataFrame, colour: Colou
     hollow = [value for value, single in zip(x, alone, strict=True) if single]
     axes.plot(hollow, mean[alone], linestyle="none", marker=marker, markerfacecolor="white", markeredgecolor=colour)
     return line
+
+
+def band(axes: Axes, x: Sequence[float], table: pd.DataFrame, colour: str, linestyle: Any) -> Any:
+    """A line through the means with their 95 % intervals as a band; `table` as of `intervals`. Returns the handle."""
+    mean, low, high = (table[name].to_numpy(dtype="float64") for name in ("mean", "low", "high"))
+    axes.fill_between(x, low, high, color=colour, alpha=0.16, linewidth=0, zorder=0.8)
+    (line,) = axes.plot(x, mean, color=colour, linestyle=linestyle, linewidth=1.3, zorder=1.5)
+    return line
+
+
+def baselines(axes: Axes, rows: pd.DataFrame) -> dict[str, Any]:
+    """What an untouched and a wholly reinitialised encoder score, across the panel; the handles for the legend.
+
+    `rows` has the columns full_mean, full_low, full_high, none_mean, none_low and none_high; what was not run is NA.
+    """
+    handles = {}
+    for name, (text, colour, linestyle) in BASELINES.items():
+        columns = {f"{name}_{part}": part for part in ("mean", "low", "high")}
+        levels = rows[list(columns)].rename(columns=columns).dropna(subset="mean").drop_duplicates()
+        for level in range(len(levels)):
+            across = levels.iloc[[level, level]]
+            handles[text] = band(axes, axes.get_xlim(), across, colour, linestyle)
+    return handles
+
+
+def layer_axis(axes: Axes, name: str) -> None:
+    """An axis of layers, whole numbers."""
+    axes.xaxis.set_major_locator(ticker.MaxNLocator(13, integer=True, min_n_ticks=1))
+    axes.set_xlabel(name)
+
+
+def thinned(names: Sequence[str]) -> list[str]:
+    """The names that a panel's axis has room for: of many short ones every second, or every third, and the last."""
+    step = math.ceil(len(names) / MOST_NAMES)
+    return [name if (len(names) - 1 - i) % step == 0 else "" for i, name in enumerate(names)]
 
 
 def score_axis(axes: Axes, metric: str) -> None:
@@ -239,15 +318,20 @@ def spread(places: Sequence[float], gap: float) -> list[float]:
     return found
 
 
+def count_range(counts: Iterable[float]) -> str:
+    """The numbers of seeds as text: 3, or 3 to 5; empty without any."""
+    seen = sorted({int(count) for count in counts if not pd.isna(count)})
+    return " to ".join(str(count) for count in dict.fromkeys(seen[:1] + seen[-1:]))
+
+
 def seeds_note(counts: Iterable[float]) -> str:
     """How many seeds are behind the points, for the small print."""
-    seen = sorted({int(count) for count in counts})
-    if not seen:
+    seeds = count_range(counts)
+    if not seeds:
         return ""
-    if seen == [1]:
+    if seeds == "1":
         return "One seed: no interval."
-    seeds = f"{seen[0]}" if len(seen) == 1 else f"{seen[0]} to {seen[-1]}"
-    hollow = " Hollow: one seed, no interval." if seen[0] == 1 else ""
+    hollow = " Hollow: one seed, no interval." if seeds.startswith("1 ") else ""
     return f"Means over n = {seeds} seeds; bars: 95 % t interval.{hollow}"
 
 

@@ -18,9 +18,8 @@ from transfer_atlas.models.packed_attention import PACKED
 from transfer_atlas.models.padded_attention import PADDED
 from transfer_atlas.models.trainable import depths_in
 
-# Encoders whose attention is softmax(QK'/sqrt(d))V through transformers' attention interface and whose layers lie
-# in `encoder.layer`.
-PACKABLE = ("bert", "roberta", "xlm-roberta", "electra", "camembert")
+# Encoders whose attention is softmax(QK'/sqrt(d))V through transformers' attention interface, with absolute positions.
+PACKABLE = ("bert", "roberta", "xlm-roberta", "electra", "camembert", "albert")
 # Encoders with relative positions, two streams or other names; they are run on padded blocks.
 PADDED_ONLY = ("mpnet", "xlnet", "distilbert")
 SUPPORTED = PACKABLE + PADDED_ONLY
@@ -71,13 +70,35 @@ def _load_encoder(folder: Path, kind: str) -> tuple[Any, list[str]]:
     return encoder, sorted(name for name in loaded["missing_keys"] if not name.startswith("pooler."))
 
 
-def load_pretrained(folder: Path, layers: int | None = None, max_length: int | None = None) -> Pretrained:
+def _check_layers(encoder: Any, config_file: Path, layers: int | None, shared_layers: bool | None) -> None:
+    """Compare the layers of the config with what the settings promise; None: nothing.
+
+    Raises:
+        UserError: They differ, or the architecture's variant is not supported.
+    """
+    if getattr(encoder.config, "inner_group_num", 1) != 1:
+        raise UserError(f"{config_file}: ALBERT with inner_group_num other than 1 is not supported")
+    found = encoder.config.num_hidden_layers
+    if layers is not None and found != layers:
+        raise UserError(f"{config_file}: has {found} layers, but the settings say models.<name>.layers: {layers}")
+    shared = shares_layers(encoder)
+    if shared_layers is not None and shared != shared_layers:
+        own = "the same weights at several layers" if shared else "weights of its own for each layer"
+        raise UserError(
+            f"{config_file}: has {own}, but the settings say models.<name>.shared_layers: {str(shared_layers).lower()}"
+        )
+
+
+def load_pretrained(
+    folder: Path, layers: int | None = None, max_length: int | None = None, shared_layers: bool | None = None
+) -> Pretrained:
     """Load config, safetensors weights and tokenizer from `folder`, nothing else and never from the network.
 
     Args:
         folder: A folder that `AutoModel.from_pretrained` understands.
         layers: The number of layers the settings promise.
         max_length: The longest input in tokens that it will see.
+        shared_layers: Whether the settings promise layers that share their weights (`shares_layers`).
 
     Raises:
         UserError: Files are missing, the architecture is not supported, layers differ or inputs are too long.
@@ -101,9 +122,7 @@ def load_pretrained(folder: Path, layers: int | None = None, max_length: int | N
     # Without its files a tokenizer knows special tokens only, and every word is unknown.
     if not getattr(tokenizer, "is_fast", False) or len(tokenizer) <= len(tokenizer.all_special_tokens):
         raise UserError(f"{folder}: has no tokenizer.json, so no fast tokenizer")
-    found = encoder.config.num_hidden_layers
-    if layers is not None and found != layers:
-        raise UserError(f"{config_file}: has {found} layers, but the settings say models.<name>.layers: {layers}")
+    _check_layers(encoder, config_file, layers, shared_layers)
     offset = encoder.config.pad_token_id + 1 if kind in _POSITION_OFFSET else 0
     pretrained = Pretrained(folder, encoder, tokenizer, encoder.config.hidden_size, offset)
     positions = pretrained.longest_input
@@ -126,19 +145,40 @@ def is_packable(encoder: nn.Module) -> bool:
 
 
 def transformer_layers(encoder: nn.Module) -> list[nn.Module]:
-    """The transformer layers, bottom first."""
-    holder = {"xlnet": "", "distilbert": "transformer"}.get(encoder.config.model_type, "encoder")  # type: ignore[union-attr,arg-type]
-    return list(encoder.get_submodule(holder).layer)  # type: ignore[arg-type]
+    """The transformer layers, bottom first, one for each depth: one module at several where they share weights."""
+    config: Any = encoder.config
+    if config.model_type == "albert":
+        groups: Any = encoder.get_submodule("encoder.albert_layer_groups")
+        # Lan et al. 2020, section 3.1; written as transformers does, whose rounding this must share.
+        depths_of_group = config.num_hidden_layers / config.num_hidden_groups
+        return [groups[int(depth / depths_of_group)].albert_layers[0] for depth in range(config.num_hidden_layers)]
+    holder: Any = encoder.get_submodule({"xlnet": "", "distilbert": "transformer"}.get(config.model_type, "encoder"))
+    return list(holder.layer)
+
+
+def shares_layers(encoder: nn.Module) -> bool:
+    """Whether several depths have the same weights."""
+    layers = transformer_layers(encoder)
+    return len({id(layer) for layer in layers}) < len(layers)
 
 
 def depths(encoder: nn.Module) -> dict[str, int]:
-    """How deep each parameter lies, by name (`trainable.depths_in`)."""
+    """How deep each parameter lies, by name (`trainable.depths_in`); what depths share lies at the highest of them.
+
+    So weights that work at every depth learn at the full rate, and with the first layer that is unfrozen.
+    """
     return depths_in(encoder, transformer_layers(encoder))
 
 
 def frozen_parts(encoder: nn.Module, layers: int) -> list[nn.Module]:
-    """The bottom `layers` transformer layers, and everything outside of layers: embeddings, relative positions."""
+    """The bottom `layers` transformer layers, and everything outside of layers: embeddings, relative positions.
+
+    Raises:
+        ValueError: A layer above has the weights of a frozen one.
+    """
     stack = transformer_layers(encoder)
+    if {id(layer) for layer in stack[:layers]} & {id(layer) for layer in stack[layers:]}:
+        raise ValueError(f"cannot freeze {layers} of {len(stack)} layers that share their weights")
     inside = {id(module) for layer in stack for module in layer.modules()}
     # A layer is frozen as a whole: XLNet keeps matrices in modules that have children too.
     outside = [module for module in encoder.modules() if id(module) not in inside and not list(module.children())]

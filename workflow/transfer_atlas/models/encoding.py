@@ -78,9 +78,11 @@ def _embedded(encoder: nn.Module, batch: PackedBatch) -> Tensor:
         states: Tensor = encoder.embeddings(  # type: ignore[operator]
             input_ids=batch.input_ids, token_type_ids=batch.token_type_ids, position_ids=batch.position_ids
         )
-        # ELECTRA's small sizes have narrower embeddings.
+        # ELECTRA's small sizes and ALBERT have narrower embeddings.
         if hasattr(encoder, "embeddings_project"):
             states = encoder.embeddings_project(states)  # type: ignore[operator]
+        elif hasattr(encoder.encoder, "embedding_hidden_mapping_in"):
+            states = encoder.encoder.embedding_hidden_mapping_in(states)  # type: ignore[operator, union-attr]
     return states[0]
 
 

@@ -32,7 +32,7 @@ def load_model(name: str, entry: Model, folder: Path, max_length: int | None = N
         raise UserError(f"models.{name}.kind: is {entry.kind}, but {folder} holds {found} files; set kind: {found}")
     if entry.kind == "elmo":
         return load_pretrained_elmo(folder, entry.layers)
-    return load_pretrained(folder, entry.layers, max_length)
+    return load_pretrained(folder, entry.layers, max_length, entry.shared_layers)
 
 
 def frozen_encoder(

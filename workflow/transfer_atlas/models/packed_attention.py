@@ -161,6 +161,11 @@ def active(dropout: Any) -> StreamDropout | None:
     return dropout if isinstance(dropout, StreamDropout) and dropout.active else None
 
 
+def dropout_of_attention(module: torch.nn.Module) -> Any:
+    """The dropout of a layer's attention weights, which ALBERT tells from that of its output."""
+    return module.attention_dropout if hasattr(module, "attention_dropout") else module.dropout
+
+
 def packed_attention(
     module: torch.nn.Module,
     query: Tensor,
@@ -181,9 +186,7 @@ def packed_attention(
     scale = size**-0.5 if scaling is None else scaling
     side_by_side = torch.cat([part[0].transpose(0, 1).flatten(1) for part in (query, key, value)], dim=1)
     with torch.autocast(query.device.type, enabled=False):
-        context: Tensor = _Attention.apply(
-            side_by_side, packing, heads, scale, active(getattr(module, "dropout", None))
-        )
+        context: Tensor = _Attention.apply(side_by_side, packing, heads, scale, active(dropout_of_attention(module)))
     return context.view(1, -1, heads, size), None
 
 

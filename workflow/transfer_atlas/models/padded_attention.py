@@ -13,6 +13,8 @@ from torch import Tensor, nn
 from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.masking_utils import eager_mask
 
+from transfer_atlas.models.packed_attention import dropout_of_attention
+
 PADDED = "padded"
 
 
@@ -31,7 +33,7 @@ def padded_attention(
     if attention_mask is not None:
         scores = scores + attention_mask
     # The dropout module of a layer's attention is a `StreamDropout` by now.
-    weights = module.dropout(torch.softmax(scores, dim=-1))  # type: ignore[operator]
+    weights = dropout_of_attention(module)(torch.softmax(scores, dim=-1))
     return torch.matmul(weights, value).transpose(1, 2).contiguous(), weights
 
 

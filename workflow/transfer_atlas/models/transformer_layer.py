@@ -27,8 +27,8 @@ from transfer_atlas.models.varlen_attention import VarlenAttended
 
 
 def is_fusible(layer: Any) -> bool:
-    """Whether a layer of transformers is the one described above (its activation may be another)."""
-    return isinstance(layer.intermediate.intermediate_act_fn, GELUActivation)
+    """Whether a layer of transformers is the one described above (its activation or its parts may be others)."""
+    return hasattr(layer, "intermediate") and isinstance(layer.intermediate.intermediate_act_fn, GELUActivation)
 
 
 def compute_dtype(device: torch.device, weights: torch.dtype) -> torch.dtype:

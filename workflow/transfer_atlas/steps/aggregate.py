@@ -10,6 +10,7 @@ import pandas as pd
 
 from transfer_atlas import atomic
 from transfer_atlas.analysis import (
+    ablations,
     diagnostics,
     findings,
     guidelines,
@@ -21,11 +22,13 @@ from transfer_atlas.analysis import (
 )
 from transfer_atlas.analysis.claims import claim
 from transfer_atlas.analysis.claims import peters2019 as peters2019_claims
+from transfer_atlas.analysis.claims import tamkin2020 as tamkin2020_claims
 from transfer_atlas.analysis.constant_answers import Counts
 from transfer_atlas.analysis.evidence import Evidence
+from transfer_atlas.analysis.layer_evidence import LayerEvidence
 from transfer_atlas.analysis.runs import Declared, collect
 from transfer_atlas.plan import State
-from transfer_atlas.settings import Model, Recipe, Task
+from transfer_atlas.settings import Model, Recipe, Surgery, Task
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,7 @@ class Entries:
     models: Mapping[str, Model]
     tasks: Mapping[str, Task]
     recipes: Mapping[str, Recipe]
+    surgeries: Mapping[str, Surgery]
     labels: Mapping[str, str]
     """Names to show, by name of the entry; entries without one show their own name."""
     label_counts: Mapping[str, Mapping[str, Counts]] = field(default_factory=dict)
@@ -74,19 +78,20 @@ def run(
     """
     runs = collect(files)
     main = tables.main_scores(runs, entries.tasks)
+    layers = {name: model.layers for name, model in entries.models.items()}
     made = {
         "scores": tables.scores(runs, entries.tasks),
         "finetune_vs_extract": tables.finetune_vs_extract(main),
         "intermediate": tables.intermediate(main),
-        "layers_kept": tables.layers_kept(main),
         "costs": tables.costs(runs),
+        **ablations.tables(main, entries.surgeries, layers),
     }
-    found = findings.find(made["finetune_vs_extract"], made["intermediate"], made["layers_kept"], entries.labels)
+    found = findings.find(made, entries.labels)
     tables.write_runs(runs, output / "runs.csv")
     made["intermediate_training"] = intermediate_training.collect(trainings)
     made["search"] = search.collect(side.searches)
     evidence = Evidence.of(runs, entries.models, entries.tasks, entries.recipes, entries.label_counts)
-    made |= _papers(evidence, side)
+    made |= _papers(evidence, LayerEvidence.of(runs, evidence, entries.surgeries), side)
     for name, table in made.items():
         tables.write(table, output / f"{name}.csv")
         print(f"{name}: {len(table)} rows", flush=True)
@@ -98,15 +103,16 @@ def run(
     print("\n".join(found.lines), flush=True)
 
 
-def _papers(evidence: Evidence, side: Side) -> dict[str, pd.DataFrame]:
+def _papers(evidence: Evidence, layered: LayerEvidence, side: Side) -> dict[str, pd.DataFrame]:
     """The papers' tables, claims and guidelines."""
     probed = diagnostics.collect(side.diagnostics)
     genres = None if side.domains is None else tables.read(side.domains)
     claims = peters2019_claims.claims(evidence, genres, probed)
+    every = [*claims, *tamkin2020_claims.claims(layered)]
     return {
         "diagnostics": probed,
         "peters2019": peters2019.table2(evidence),
         "peters2019_analyses": peters2019.analyses(evidence, genres),
-        "claims": claim.table(claims),
+        "claims": claim.table(every),
         "guidelines": guidelines.table(evidence, claims),
     }

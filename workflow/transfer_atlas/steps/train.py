@@ -30,9 +30,10 @@ def train(job: Job) -> Searched:
         trained = finetune(
             starts,
             recipe=plan.recipe_of(settings, one),
-            entry=plan.surgery_of(settings, cell.surgery),
+            surgery=plan.surgery_of(settings, cell.surgery),
+            operation=plan.operation_of(settings, cell, run),
             size=cell.size,
-            run=run,
+            seed=run.seed,
             start=start,
             keep_weights=plan.keeps_weights(cell, run),
             observer=keeper,

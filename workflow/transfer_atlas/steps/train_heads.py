@@ -25,7 +25,7 @@ def train(job: Job) -> Searched:
 
     def head(cell: Cell, run: Run) -> HeadRun:
         data = features[plan.state_of(settings, cell, run.seed)]
-        return HeadRun(data, plan.recipe_of(settings, cell), cell.size, run.seed)
+        return HeadRun(data, plan.recipe_of(settings, cell, run), cell.size, run.seed)
 
     def together(runs: Sequence[tuple[Cell, Run]]) -> list[list[int]]:
         if settings.execution.heads == "alone":

@@ -7,12 +7,11 @@ from typing import Literal
 
 import numpy as np
 import torch
-from torch import nn
 
-from transfer_atlas.models import surgery
-from transfer_atlas.plan import Run
+from transfer_atlas.models.surgery.operation import operate
 from transfer_atlas.settings import Recipe, Surgery
 from transfer_atlas.streams import stream_seed
+from transfer_atlas.surgeries import Operation
 from transfer_atlas.tasks.subsets import nested_subset
 from transfer_atlas.training import device, schedule
 from transfer_atlas.training.fit_and_score import fit_and_score
@@ -22,22 +21,14 @@ from transfer_atlas.training.outcome import Trained, cpu_weights
 from transfer_atlas.training.starts import Starts
 
 
-def operate(encoder: nn.Module, entry: Surgery, keep: int | None, generator: torch.Generator) -> None:
-    """Apply a surgery in place."""
-    if entry.kind == "progressive":
-        assert keep is not None, "a progressive surgery needs a depth"
-        surgery.progressive(
-            encoder, keep, init=entry.init, biases=entry.biases, layer_norm=entry.layer_norm, generator=generator
-        )
-
-
 def finetune(
     starts: Starts,
     *,
     recipe: Recipe,
-    entry: Surgery,
+    surgery: Surgery,
+    operation: Operation,
     size: int | Literal["all"],
-    run: Run,
+    seed: int,
     start: Path | None,
     keep_weights: bool,
     observer: Observer,
@@ -45,19 +36,18 @@ def finetune(
     """Fine-tune one run and score it on validation and test.
 
     Args:
-        entry: The surgery; its depth is in `run`.
+        operation: What is done to which layers before training, in the way of `surgery`.
         start: A finished intermediate run's weights to start from, or None for the pretrained ones.
         keep_weights: Whether the result carries the trained weights.
     """
     data = starts.data
     where = device.choose_device()
     precision = device.resolve_precision(recipe.precision, where)
-    chosen = nested_subset(len(data.splits["train"]), size, run.seed)
+    chosen = nested_subset(len(data.splits["train"]), size, seed)
     begun = starts.begin(start, chosen, recipe, where, precision)
-    init = torch.Generator().manual_seed(stream_seed(run.seed, "init"))
-    # The head is drawn first, so that it is the same whatever the surgery and its depth.
+    init = torch.Generator().manual_seed(stream_seed(seed, "init"))
     head = head_for(recipe, data, 1, starts.hidden_size, init)
-    operate(begun.encoder, entry, run.depth, init)
+    operate(begun.encoder, operation, surgery, seed)
     model = begun.network(head).to(where)
     layers = model.layers
 
@@ -75,10 +65,11 @@ def finetune(
         data,
         predictions,
         recipe,
-        run.seed,
+        seed,
         device=where,
         precision=precision,
         observer=observer,
+        rate_factors=dict.fromkeys(operation.redrawn, surgery.rate_factor),
     )
     kept = None
     if keep_weights:

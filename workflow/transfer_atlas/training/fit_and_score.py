@@ -75,6 +75,7 @@ def fit_and_score(
     device: torch.device,
     precision: str,
     observer: Observer,
+    rate_factors: Mapping[int, float] | None = None,
 ) -> tuple[Fitted, dict[str, Scored]]:
     """Train `model` in place, leave it with the weights that the recipe selects, and score these.
 
@@ -82,6 +83,7 @@ def fit_and_score(
 
     Args:
         predictions: What the model predicts now, after so many updates, for the units of a split.
+        rate_factors: Factors on the learning rates of some layers, by depth.
     """
     scaling = Scaling.of(train.targets.values)
     targets = Targets(scaled(train.targets.values, scaling), train.targets.labelled)
@@ -103,6 +105,7 @@ def fit_and_score(
         precision=precision,
         observer=observer,
         validate=validate if recipe.select == "best" else None,
+        rate_factors=rate_factors,
     )
     if fitted.best_weights is not None:
         model.load_state_dict(fitted.best_weights)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol
@@ -154,6 +154,7 @@ def fit(
     precision: str,
     observer: Observer,
     validate: Callable[[int], float] | None = None,
+    rate_factors: Mapping[int, float] | None = None,
 ) -> Fitted:
     """Train `model` in place on `examples`.
 
@@ -162,6 +163,7 @@ def fit(
     Args:
         precision: `bfloat16` or `float32`.
         validate: Main metric on validation after so many updates; needed when the recipe selects the best epoch.
+        rate_factors: Factors on the learning rates of some layers, by depth.
 
     Returns:
         Updates, tokens and seconds, and the best epoch's weights where the recipe selects on validation.
@@ -171,7 +173,7 @@ def fit(
     dropout = torch.Generator(device).manual_seed(stream_seed(seed, "dropout"))
     give_stream(model, dropout)
     unfreezing = Unfreezing(model, recipe)
-    optimiser = new_optimiser(model, recipe)
+    optimiser = new_optimiser(model, recipe, rate_factors)
 
     n, size = len(examples), recipe.batch_size
     steps_per_epoch = schedule.steps_per_epoch(n, size)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import nn
 
@@ -21,16 +23,22 @@ def _layers(model: Trainable) -> int:
     return max((model.depth_of(name) or 0 for name, _ in model.named_parameters()), default=0)
 
 
-def new_optimiser(model: Trainable, recipe: Recipe) -> torch.optim.AdamW:
+def new_optimiser(
+    model: Trainable, recipe: Recipe, rate_factors: Mapping[int, float] | None = None
+) -> torch.optim.AdamW:
     """AdamW (Loshchilov & Hutter 2019) of all parameters that are not frozen, in groups of one peak rate and decay.
 
     A parameter without a gradient is passed over: neither decayed nor counted. One that is unfrozen later therefore
     begins with fresh moments, and their bias correction counts its own updates only.
+
+    Args:
+        rate_factors: Factors on the rates of some layers, by depth.
     """
     layers = _layers(model)
+    factors = rate_factors or {}
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for parameter, depth in _placed(model):
-        rate = schedule.peak_rate(recipe, depth, layers)
+        rate = schedule.peak_rate(recipe, depth, layers) * (1.0 if depth is None else factors.get(depth, 1.0))
         # Biases, LayerNorm gains and the mix's scalars have fewer than two axes.
         decay = recipe.weight_decay if parameter.ndim >= 2 else 0.0
         groups.setdefault((rate, decay), []).append(parameter)

@@ -27,9 +27,12 @@ COLUMNS: dict[str, pa.DataType] = {
     "method": pa.string(),
     "head": pa.string(),
     "surgery": pa.string(),
+    "surgery_kind": pa.string(),
+    "width": pa.int64(),
     "init": pa.string(),
     "biases": pa.string(),
     "layer_norm": pa.string(),
+    "rate_factor": pa.float64(),
     "depth": pa.int64(),
     "n_train": pa.int64(),
     "size": pa.string(),
@@ -71,7 +74,7 @@ def rows_of(settings: Settings, cell: Cell, run: Run, result: dict[str, Any]) ->
     """The rows of one run, with the names of the configuration's entries."""
     recipe = settings.recipes[cell.recipe]
     surgery = plan.surgery_of(settings, cell.surgery)
-    operated = surgery.kind != "none"
+    redraws = surgery.kind not in ("none", "permute")
     identity = result["identity"]
     shared = {
         "run": result["digest"],
@@ -82,9 +85,12 @@ def rows_of(settings: Settings, cell: Cell, run: Run, result: dict[str, Any]) ->
         "method": recipe.method,
         "head": recipe.head,
         "surgery": cell.surgery,
-        "init": surgery.init if operated else None,
-        "biases": surgery.biases if operated else None,
-        "layer_norm": surgery.layer_norm if operated else None,
+        "surgery_kind": None if surgery.kind == "none" else surgery.kind,
+        "width": surgery.width,
+        "init": surgery.init if redraws else None,
+        "biases": surgery.biases if redraws else None,
+        "layer_norm": surgery.layer_norm if redraws else None,
+        "rate_factor": surgery.rate_factor if redraws else None,
         "depth": run.depth,
         "size": str(cell.size),
         "seed": run.seed,

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from transfer_atlas.analysis.claims.claim import Bound, Claim, bounded, undecided
-from transfer_atlas.analysis.evidence import Contrast, Evidence, System, mean_by_seed
-from transfer_atlas.analysis.intervals import estimate
+from transfer_atlas.analysis.evidence import Arm, Contrast, Evidence, System, mean_by_seed
+from transfer_atlas.analysis.intervals import Estimate, estimate
 from transfer_atlas.analysis.published import Published
 
 Groups = Mapping[str, Sequence[Contrast]]
@@ -70,46 +70,64 @@ def judged(
     published: Published | None,
     missing: Sequence[str] = (),
 ) -> Claim:
-    """The claim judged on these comparisons.
+    """The claim judged on the mean over seeds of these comparisons (`judged_on`)."""
+    return judged_on(claim, evidence, estimate(list(by_seed.values())), bound, contrasts, published, missing)
+
+
+def judged_on(
+    claim: Claim,
+    evidence: Evidence,
+    found: Estimate,
+    bound: Bound,
+    contrasts: Sequence[Contrast],
+    published: Published | None,
+    missing: Sequence[str] = (),
+) -> Claim:
+    """The claim judged on what came out of these comparisons.
 
     It cannot be decided without some of its tasks (`missing`), nor where neither side of a comparison learnt anything.
     """
-    arms = [arm for contrast in contrasts for arm in (contrast.left, contrast.right)]
+    claim = played_by(claim, evidence, [arm for contrast in contrasts for arm in (contrast.left, contrast.right)])
+    if missing:
+        claim = claim.noted(f"not decided without {', '.join(missing)}")
+    if found.n == 0:
+        claim = claim.noted("the two sides have no seed in common")
+    made = bounded(beside(claim, evidence, published), found, bound)
+    made = replace(made, verdict="inconclusive") if missing or found.n == 0 else made
+    unlearnt = not_learnt(contrasts)
+    if not unlearnt:
+        return made
+    return undecided(made, NEITHER_LEARNT + (f" on {', '.join(unlearnt)}" if len(claim.tasks) > 1 else ""))
+
+
+def played_by(claim: Claim, evidence: Evidence, arms: Sequence[Arm]) -> Claim:
+    """The claim with what it was run on: the entries of these arms, and their train sizes."""
     models, tasks, recipes = (
         tuple(dict.fromkeys(getattr(arm, field) for arm in arms)) for field in ("model", "task", "recipe")
     )
-    sizes = sorted({contrast.n_train for contrast in contrasts})
-    notes = [claim.note]
-    if len(sizes) > 1:
-        notes.append(f"{sizes[0]:,} to {sizes[-1]:,} train examples")
-    if missing:
-        notes.append(f"not decided without {', '.join(missing)}")
-    if not by_seed:
-        notes.append("the two sides have no seed in common")
-    metrics = {evidence.tasks[task].main_metric for task in tasks}
-    if published is not None and published.metric and metrics != {published.metric}:
-        notes.append(f"in {', '.join(sorted(metrics))}, the paper's number is {published.metric}")
-        published = None
-    claim = replace(
+    sizes = sorted({arm.n_train for arm in arms})
+    made = replace(
         claim,
         models=models,
         tasks=tasks,
         recipes=recipes,
         n_train=sizes[0] if len(sizes) == 1 else None,
         stand_ins=tuple(evidence.stand_ins(models, tasks)),
-        note="; ".join(filter(None, notes)),
     )
-    found = bounded(with_published(claim, published), estimate(list(by_seed.values())), bound)
-    found = replace(found, verdict="inconclusive") if missing or not by_seed else found
-    unlearnt = not_learnt(contrasts)
-    if not unlearnt:
-        return found
-    return undecided(found, NEITHER_LEARNT + (f" on {', '.join(unlearnt)}" if len(tasks) > 1 else ""))
+    return made.noted(f"{sizes[0]:,} to {sizes[-1]:,} train examples") if len(sizes) > 1 else made
 
 
 def not_learnt(contrasts: Sequence[Contrast]) -> list[str]:
     """The tasks on which neither side of a comparison learnt anything."""
     return list(dict.fromkeys(contrast.task for contrast in contrasts if contrast.neither_learnt))
+
+
+def beside(claim: Claim, evidence: Evidence, published: Published | None) -> Claim:
+    """The claim about these tasks beside the paper's number, if that is in their metric; else with a note."""
+    metrics = {evidence.tasks[task].main_metric for task in claim.tasks}
+    if published is not None and published.metric and metrics != {published.metric}:
+        return claim.noted(f"in {', '.join(sorted(metrics))}, the paper's number is {published.metric}")
+    return with_published(claim, published)
 
 
 def with_published(claim: Claim, published: Published | None) -> Claim:

@@ -46,12 +46,17 @@ def controls(curves: Curves, layers: Collection[int]) -> str:
 
 
 def at_every_layer(
-    claim: Claim, by_layer: Mapping[int, Estimate], bound: Bound, unlearnt: Collection[int] = ()
+    claim: Claim,
+    by_layer: Mapping[int, Estimate],
+    bound: Bound,
+    unlearnt: Collection[int] = (),
+    called: str = "layer",
 ) -> Claim:
     """A claim about every layer, with the estimate at the layer that speaks most against it.
 
     Args:
         unlearnt: layers that decide nothing, because neither side is better than a constant answer.
+        called: what notes call a layer.
     """
     each = {layer: bounded(claim, found, bound) for layer, found in by_layer.items()}
     each |= {layer: undecided(each[layer], NEITHER_LEARNT) for layer in unlearnt if each[layer].verdict != "not run"}
@@ -65,7 +70,8 @@ def at_every_layer(
 
     worst = min(run, key=slack)
     verdicts = [judged.verdict for judged in each.values()]
-    told = f"layer {worst} speaks most against it, {verdicts.count('supported')} of {len(verdicts)} layers support it"
+    supporting = f"{verdicts.count('supported')} of {len(verdicts)} {called}s support it"
+    told = f"{called} {worst} speaks most against it, {supporting}"
     return replace(run[worst], verdict=conjunction(verdicts)).noted(told)
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from transfer_atlas.configuration.contradictions.frozen_layers import in_frozen_layers
 from transfer_atlas.configuration.contradictions.heads import in_heads
+from transfer_atlas.configuration.contradictions.surgeries import in_surgeries_of
 from transfer_atlas.configuration.files import Key
 from transfer_atlas.configuration.wording import Problem, unknown
 from transfer_atlas.plan import NONE
@@ -32,15 +34,12 @@ def in_experiment(settings: Settings, key: Key, experiment: Experiment) -> Itera
         if model not in settings.models:
             continue
         layers = settings.models[model].layers
-        for index, depth in enumerate([] if experiment.depths == "all" else experiment.depths):
-            if depth > layers:
-                message = f"{model} has {layers} layers; allowed are 0 to {layers}"
-                yield Problem((*key, "depths", index), depth, message)
         for name, recipe in recipes.items():
-            if recipe.layer != "last" and recipe.layer > layers:
+            if isinstance(recipe.layer, int) and recipe.layer > layers:
                 message = f"{model} has {layers} layers; allowed are last and 0 to {layers}"
                 yield Problem(("recipes", name, "layer"), recipe.layer, message)
-    yield from _in_frozen_layers(settings, key, experiment)
+    yield from in_frozen_layers(settings, key, experiment)
+    yield from in_surgeries_of(settings, key, experiment)
     yield from in_heads(settings, key, experiment)
     for index, name in enumerate(experiment.intermediates):
         entry = settings.intermediates.get(name)
@@ -56,35 +55,6 @@ def in_experiment(settings: Settings, key: Key, experiment: Experiment) -> Itera
                 "goes with a recipe of method finetune and intermediate task none; this experiment lists no such pair"
             )
             yield Problem((*key, "surgeries", index), name, message)
-    if experiment.depths != "all" and not operations:
-        message = "only a surgery keeps some layers and not others; add surgeries, or leave depths out"
+    if experiment.depths != "all" and not operations and all(recipe.layer != "each" for recipe in recipes.values()):
+        message = "only surgeries and recipes with layer: each have depths; add one, or leave depths out"
         yield Problem((*key, "depths"), experiment.depths, message)
-
-
-def _in_frozen_layers(settings: Settings, key: Key, experiment: Experiment) -> Iterator[Problem]:
-    """More frozen layers than a model has, and frozen layers that a surgery would reinitialise."""
-    before = [
-        settings.intermediates[name].recipe for name in experiment.intermediates if name in settings.intermediates
-    ]
-    frozen: dict[str, int] = {}
-    for name in (*experiment.recipes, *before):
-        recipe = settings.recipes.get(name)
-        if recipe is not None and recipe.method == "finetune" and recipe.frozen_layers is not None:
-            frozen[name] = recipe.frozen_layers
-    too_many = set()
-    for name, kept in frozen.items():
-        for model in experiment.models:
-            if model in settings.models and kept > (layers := settings.models[model].layers):
-                too_many.add(name)
-                message = f"{model} has {layers} layers; allowed are 0 to {layers}"
-                yield Problem(("recipes", name, "frozen_layers"), kept, message)
-    if all(name == NONE for name in experiment.surgeries):
-        return
-    for name in (name for name in experiment.recipes if name in frozen and name not in too_many):
-        kept = frozen[name]
-        message = f"{name} freezes {kept} layers, which must keep their weights; list depths of at least {kept}"
-        if experiment.depths == "all" and kept > 0:
-            yield Problem((*key, "depths"), experiment.depths, message)
-        for index, depth in enumerate([] if experiment.depths == "all" else experiment.depths):
-            if depth < kept:
-                yield Problem((*key, "depths", index), depth, message)

@@ -1,4 +1,4 @@
-"""Heads that do not fit a task, and surgeries that do not fit a model."""
+"""Heads that do not fit a task."""
 
 from __future__ import annotations
 
@@ -6,21 +6,14 @@ from collections.abc import Iterator
 
 from transfer_atlas.configuration.files import Key
 from transfer_atlas.configuration.wording import Problem, one_of
-from transfer_atlas.plan import NONE
 from transfer_atlas.settings import HEADS_BY_TYPE, Experiment, Settings
 
 
 def in_heads(settings: Settings, key: Key, experiment: Experiment) -> Iterator[Problem]:
     """What an experiment combines that no head can do; unknown names have been reported and are passed over."""
-    models = {name: settings.models[name] for name in experiment.models if name in settings.models}
     for task in experiment.tasks:
         for index, recipe in enumerate(experiment.recipes):
             yield from _unfit((*key, "recipes", index), settings, recipe, task)
-    elmo = [name for name, model in models.items() if model.kind == "elmo"]
-    for index, surgery in enumerate(experiment.surgeries):
-        if elmo and surgery != NONE:
-            message = f"reinitialises transformer layers, and {elmo[0]} has none; list it in another experiment"
-            yield Problem((*key, "surgeries", index), surgery, message)
 
 
 def in_heads_beside_experiments(settings: Settings) -> Iterator[Problem]:

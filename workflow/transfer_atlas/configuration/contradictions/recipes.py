@@ -21,6 +21,9 @@ def in_recipes(settings: Settings) -> Iterator[Problem]:
         if recipe.layer != "last" and (recipe.method != "extract" or recipe.head != "linear"):
             message = "only a linear head with method extract reads one layer; leave it out"
             yield Problem(("recipes", name, "layer"), recipe.layer, message)
+        elif recipe.layer == "each" and recipe.search:
+            message = "layer: each reads every layer with the same hyper-parameters; leave search out"
+            yield Problem(("recipes", name, "search"), recipe.search, message)
         if recipe.method == "extract" and recipe.precision == "bfloat16":
             message = "heads on stored states are trained in float32; leave it out"
             yield Problem(("recipes", name, "precision"), recipe.precision, message)

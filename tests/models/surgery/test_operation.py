@@ -11,7 +11,10 @@ from scipy import stats
 from torch import Tensor, nn
 
 from transfer_atlas.models.encoder import Pretrained
-from transfer_atlas.models.surgery import progressive, reinitialise_layer
+from transfer_atlas.models.surgery.distributions import AUTHORS_CODE, INTENDED
+from transfer_atlas.models.surgery.operation import operate
+from transfer_atlas.settings import Surgery
+from transfer_atlas.surgeries import Operation, operation
 
 Load = Callable[..., Pretrained]
 LAYERS, RANGE = 3, 0.15
@@ -24,8 +27,8 @@ def encoder(load: Load) -> nn.Module:
 
 def operated(encoder: nn.Module, keep: int, init: str, biases: str, layer_norm: str, seed: int = 1) -> nn.Module:
     changed = copy.deepcopy(encoder)
-    generator = torch.Generator().manual_seed(seed)
-    progressive(changed, keep, init=init, biases=biases, layer_norm=layer_norm, generator=generator)
+    surgery = Surgery.model_validate({"kind": "progressive", "init": init, "biases": biases, "layer_norm": layer_norm})
+    operate(changed, operation(surgery, keep, LAYERS), surgery, seed)
     return changed
 
 
@@ -92,8 +95,8 @@ def test_distribution_of_new_weights(init: str, deviation: float, bound: float, 
 
 
 def test_stated_deviations() -> None:
-    assert 0.02 * stats.truncnorm.std(-2, 2) == pytest.approx(0.0176, abs=5e-5)
-    assert 0.02 * stats.truncnorm.std(-0.04, 0.04) == pytest.approx(0.00046, abs=5e-6)
+    assert INTENDED.deviation == pytest.approx(0.0176, abs=5e-5)
+    assert AUTHORS_CODE.deviation == pytest.approx(0.00046, abs=5e-6)
 
 
 @pytest.mark.parametrize("init", ["truncated_normal", "authors_code", "model_default"])
@@ -110,33 +113,41 @@ def test_no_two_matrices_are_alike(encoder: nn.Module) -> None:
     assert len({float(value[0, 0]) for value in drawn}) == len(drawn)
 
 
-def test_keeping_all_layers_draws_nothing(encoder: nn.Module) -> None:
-    generator = torch.Generator().manual_seed(1)
-    before = generator.get_state()
-    progressive(
-        copy.deepcopy(encoder),
-        LAYERS,
-        init="truncated_normal",
-        biases="reset",
-        layer_norm="reset",
-        generator=generator,
-    )
-    assert torch.equal(generator.get_state(), before)
+@pytest.mark.parametrize("init", ["truncated_normal", "authors_code", "model_default"])
+def test_new_values_of_a_layer_do_not_depend_on_the_others(init: str, encoder: nn.Module) -> None:
+    """Runs of different surgeries then differ by the surgery alone."""
+    surgery = Surgery.model_validate({"kind": "single", "init": init})
+    alone = copy.deepcopy(encoder)
+    operate(alone, Operation((2,)), surgery, seed=1)
+    together = operated(encoder, 0, init, "reset", "reset")
+    name = "encoder.layer.1.output.dense.weight"
+    assert torch.equal(alone.state_dict()[name], together.state_dict()[name])
 
 
-@pytest.mark.parametrize("keep", [-1, LAYERS + 1])
-def test_keep_out_of_range(keep: int, encoder: nn.Module) -> None:
-    with pytest.raises(ValueError, match=f"cannot keep {keep} of 3 layers"):
-        operated(encoder, keep, "truncated_normal", "reset", "reset")
+def test_no_operation_changes_nothing(encoder: nn.Module) -> None:
+    before, after = encoder.state_dict(), operated(encoder, LAYERS, "truncated_normal", "reset", "reset").state_dict()
+    assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+@pytest.mark.parametrize("order", [(1, 2), (1, 2, 2), (0, 1, 2), (2, 3, 4)])
+def test_no_order(order: tuple[int, ...], encoder: nn.Module) -> None:
+    with pytest.raises(ValueError, match="is no order of 3 layers"):
+        operate(copy.deepcopy(encoder), Operation(order=order), Surgery(kind="permute", permutations=1), seed=1)
+
+
+def test_no_such_layer(encoder: nn.Module) -> None:
+    with pytest.raises(ValueError, match="there is no layer 4 of 3"):
+        operate(copy.deepcopy(encoder), Operation((4,)), Surgery(kind="single"), seed=1)
 
 
 def test_unknown_init(encoder: nn.Module) -> None:
+    surgery = Surgery(kind="single").model_copy(update={"init": "zeros"})
     with pytest.raises(ValueError, match="unknown init"):
-        reinitialise_layer(
-            copy.deepcopy(encoder),
-            init="zeros",
-            biases="keep",
-            layer_norm="keep",
-            initializer_range=0.1,
-            generator=torch.Generator(),
-        )
+        operate(copy.deepcopy(encoder), Operation((1,)), surgery, seed=1)
+
+
+def test_parameters_of_an_unknown_kind_are_not_passed_over(encoder: nn.Module) -> None:
+    changed = copy.deepcopy(encoder)
+    changed.encoder.layer[1].gate = nn.PReLU()
+    with pytest.raises(ValueError, match="PReLU"):
+        operate(changed, Operation((2,)), Surgery(kind="single"), seed=1)
