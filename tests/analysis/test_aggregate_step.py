@@ -31,7 +31,7 @@ NAMES = [
 ]
 # These say so where nothing was run.
 PAPERS = ["claims", "peters2019", "peters2019_analyses", "guidelines"]
-TEXTS = ["findings.txt", "findings.json", "peters2019.md", "guidelines.md"]
+TEXTS = ["findings.txt", "findings.json", "peters2019.md", "tamkin2020.md", "guidelines.md"]
 
 
 @pytest.fixture

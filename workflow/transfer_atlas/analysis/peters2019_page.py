@@ -7,8 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from transfer_atlas.analysis import markdown
-from transfer_atlas.analysis.claims.claim import POINTS, WHOLE
+from transfer_atlas.analysis import claims_page, markdown
 from transfer_atlas.analysis.claims.peters2019 import BERT, ELMO, MARKED, PAPER, TASKS
 from transfer_atlas.analysis.markdown import DAGGER
 from transfer_atlas.analysis.metrics import METRIC_LABELS
@@ -36,6 +35,7 @@ CLAIMS = f"""\
 Verdicts are about our runs. Where the model or data only stand in ({DAGGER}), they say whether the *stand-in* does as
 the paper says of its own; they neither confirm nor refute the paper. Estimates have 95 % intervals over seeds, but for
 correlations, which have them over groups. Parts that were run stand below their claim."""
+COLUMNS = {"the paper's": claims_page.published, "controls": claims_page.controls}
 
 
 def page(table2: pd.DataFrame, analyses: pd.DataFrame, claims: pd.DataFrame, labels: Mapping[str, str]) -> str:
@@ -54,7 +54,7 @@ def page(table2: pd.DataFrame, analyses: pd.DataFrame, claims: pd.DataFrame, lab
         _analyses(analyses, labels),
         "## Claims",
         CLAIMS,
-        _claims(claims[claims["paper"] == PAPER], labels),
+        claims_page.table(claims[claims["paper"] == PAPER], labels, COLUMNS),
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -165,45 +165,6 @@ def _analyses(analyses: pd.DataFrame, labels: Mapping[str, str]) -> str:
         recipe = labels.get(row["recipe"], row["recipe"])
         rows.append([row["table"], model, where, row["setting"], told, recipe, size])
     return markdown.table(["table", "model", "data", "setting", "score", "recipe", "train examples"], rows)
-
-
-def _claims(claims: pd.DataFrame, labels: Mapping[str, str]) -> str:
-    rows = []
-    for row in claims.to_dict("records"):
-        if row["part"] != WHOLE and row["verdict"] == "not run":
-            continue
-        whole = row["part"] == WHOLE
-        rows.append(
-            [
-                row["claim"] if whole else "",
-                row["statement"] if whole else f"– {row['part']}",
-                markdown.entries(row["models"], labels),
-                (f"**{row['verdict']}**" if whole else row["verdict"]) + _dagger(bool(row["stand_ins"])),
-                _estimate(row),
-                row["bound"],
-                _paper_number(row),
-                row["controls"],
-                row["note"],
-            ]
-        )
-    header = ["claim", "statement", "our model", "verdict", "estimate", "claimed", "the paper's", "controls", "note"]
-    return markdown.table(header, rows)
-
-
-def _estimate(row: Mapping[Any, Any]) -> str:
-    """An estimate with its unit and interval; empty for a claim that is its parts'."""
-    if pd.isna(row["estimate"]):
-        return ""
-    digits = 1 if row["unit"] == POINTS else 3
-    value, low, high = (markdown.number(row[name], signed=True, digits=digits) for name in ("estimate", "low", "high"))
-    interval = "" if pd.isna(row["low"]) else f" [{low}, {high}]"
-    return f"{value} {row['unit']}{interval}, n = {row['n']}"
-
-
-def _paper_number(row: Mapping[Any, Any]) -> str:
-    if pd.isna(row["published"]):
-        return ""
-    return markdown.number(row["published"], signed=True) + ("" if row["published_verified"] else " (from memory)")
 
 
 def _divergence(row: Mapping[Any, Any]) -> str:

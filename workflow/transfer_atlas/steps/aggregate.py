@@ -19,6 +19,7 @@ from transfer_atlas.analysis import (
     peters2019_page,
     search,
     tables,
+    tamkin2020_page,
 )
 from transfer_atlas.analysis.claims import claim
 from transfer_atlas.analysis.claims import peters2019 as peters2019_claims
@@ -97,6 +98,7 @@ def run(
         print(f"{name}: {len(table)} rows", flush=True)
     page = peters2019_page.page(made["peters2019"], made["peters2019_analyses"], made["claims"], entries.labels)
     atomic.write_text(output / "peters2019.md", page)
+    atomic.write_text(output / "tamkin2020.md", tamkin2020_page.page(made, entries.labels))
     atomic.write_text(output / "guidelines.md", guidelines.page(made["guidelines"], entries.labels))
     atomic.write_json(output / "findings.json", found.data)
     atomic.write_text(output / "findings.txt", "".join(f"{line}\n" for line in found.lines))
