@@ -151,6 +151,18 @@ def test_another_source_laid_over_an_artifact() -> None:
     assert "use another name" in message
 
 
+def test_a_pooler_that_the_model_does_not_have() -> None:
+    """Wherever ELMo is used with such a recipe: before a target task, there, and in diagnostics."""
+    over = "models: {tiny: {kind: elmo}}\nrecipes: {finetune: {pooling: pooler}}\n"
+    over += "diagnostics:\n  - {models: [tiny], tasks: [sentiment]}\n"
+    places = ["intermediates.topics.recipe", "experiments[0].recipes[0]", "experiments[1].recipes[0]"]
+    places += ["diagnostics[0].recipes[0]"]
+    assert [line.split(": ", 1)[1] for line in complaint(SOUND, over).split("\n")] == [
+        f'{place} is "finetune": its pooling is pooler; for tiny (elmo) allowed are mean, first, max'
+        for place in places
+    ]
+
+
 @pytest.mark.parametrize(
     ("more", "expected"),
     [
@@ -230,6 +242,13 @@ def test_surgeries_of_shared_layers() -> None:
         )
     frozen = every.replace("    epochs: 3", "    frozen_layers: 1")
     assert "the layers of tiny share their weights; allowed are 0 and 2" in complaint(frozen)
+
+
+def test_only_permutations_that_are_run_must_differ() -> None:
+    many = SOUND.replace("kind: progressive", "kind: permute\n    permutations: 10")
+    assert load(many.replace("depths: [0, 2]", "depths: [2]"))
+    still = complaint(many.replace("depths: [0, 2]", "depths: [1]"))
+    assert "permutation 1 leaves the 2 layers of tiny as they are; leave it out" in still
 
 
 def test_every_layer_is_probed_without_depths() -> None:

@@ -12,6 +12,7 @@ import pytest
 from transfer_atlas import atomic, plan, study
 from transfer_atlas.configuration import problems
 from transfer_atlas.errors import UserError
+from transfer_atlas.identity import digest_of
 from transfer_atlas.plan import Run
 from transfer_atlas.settings import Settings, Task
 
@@ -179,6 +180,13 @@ def test_analysis_depends_on_the_declared_runs_and_on_what_is_shown(settings: Se
         assert study.analysis_settings(other, plan.expand(other)) != kept
     same = changed(settings, {"execution": {"progress_seconds": 9.0}, "recipes": {"extract": {"epochs": 9}}})
     assert study.analysis_settings(same, plan.expand(same)) == kept
+
+
+def test_analysis_depends_on_the_order_of_entries(settings: Settings) -> None:
+    """Of several recipes or models that play the same part the first in the configuration speaks."""
+    turned = settings.model_copy(update={"recipes": dict(reversed(settings.recipes.items()))})
+    kept, other = (digest_of(study.analysis_settings(one, plan.expand(one))) for one in (settings, turned))
+    assert kept != other
 
 
 def test_analysis_depends_on_the_published_numbers(

@@ -134,11 +134,27 @@ def analysis_settings(settings: Settings, selected: Plan) -> dict[str, Any]:
         "models": {c.model: settings.models[c.model].model_dump(include={*played, "layers"}) for c in cells},
         "tasks": {c.task: settings.tasks[c.task].model_dump(include={*played, "type"}) for c in cells},
         "recipes": {c.recipe: settings.recipes[c.recipe].model_dump(include=_SIDE) for c in cells},
-        # Of several surgeries the first is what the others are compared with.
-        "surgeries": [[name, entry.model_dump(exclude={"label"})] for name, entry in settings.surgeries.items()],
+        "surgeries": {
+            c.surgery: settings.surgeries[c.surgery].model_dump(exclude={"label"})
+            for c in cells
+            if c.surgery != plan.NONE
+        },
+        "order": _order(settings, selected),
         "labels": labels(settings),
         "published": {file.name: file_digest(file) for file in sorted(_PUBLISHED.glob("*.csv"))},
     }
+
+
+def _order(settings: Settings, selected: Plan) -> dict[str, list[str]]:
+    """Entries in use in the configuration's order: of several that play the same part the first speaks."""
+    cells = selected.cells.values()
+    used = {
+        "models": {cell.model for cell in cells},
+        "tasks": {cell.task for cell in cells},
+        "recipes": {cell.recipe for cell in cells},
+        "surgeries": {cell.surgery for cell in cells},
+    }
+    return {group: [name for name in getattr(settings, group) if name in names] for group, names in used.items()}
 
 
 def compared_tasks(settings: Settings, selected: Plan) -> list[str]:

@@ -61,7 +61,7 @@ KEY = ["model", "intermediate", "task", "recipe", "surgery", "n_train", "size", 
 SPLITS = ("validation", "test")
 
 Declared = Mapping[str, Sequence[tuple[int | None, int]]]
-"""Name of a cell to the (depth, seed) of its runs; depth is None without surgery."""
+"""Name of a cell to the (depth, seed) of its runs; depth is None without surgery and probing."""
 Run = tuple[str, int | None, int]  # cell, depth, seed
 
 

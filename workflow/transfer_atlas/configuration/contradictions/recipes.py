@@ -24,6 +24,9 @@ def in_recipes(settings: Settings) -> Iterator[Problem]:
         elif recipe.layer == "each" and recipe.search:
             message = "layer: each reads every layer with the same hyper-parameters; leave search out"
             yield Problem(("recipes", name, "search"), recipe.search, message)
+        if "each" in recipe.search.get("layer", []):
+            message = "each is no layer but a run for every layer; list last or numbers"
+            yield Problem(("recipes", name, "search", "layer"), recipe.search["layer"], message)
         if recipe.method == "extract" and recipe.precision == "bfloat16":
             message = "heads on stored states are trained in float32; leave it out"
             yield Problem(("recipes", name, "precision"), recipe.precision, message)

@@ -42,7 +42,8 @@ def in_surgeries_of(settings: Settings, key: Key, experiment: Experiment) -> Ite
             surgery = settings.surgeries.get(name)
             if surgery is None or not _complete(surgery):
                 continue
-            reason = _unfit(model, entry, surgery)
+            asked = asked_depths(settings, experiment, model, name)
+            reason = _unfit(model, entry, surgery, asked)
             if reason is not None:
                 yield Problem((*key, "surgeries", index), name, reason)
                 continue
@@ -67,27 +68,29 @@ def _complete(surgery: Surgery) -> bool:
     return surgery.kind != "permute" or surgery.permutations is not None
 
 
-def _unfit(model: str, entry: Model, surgery: Surgery) -> str | None:
-    """Why a model cannot have a surgery at any depth."""
+def _unfit(model: str, entry: Model, surgery: Surgery, asked: list[int]) -> str | None:
+    """Why a model cannot have a surgery at any depth, or two of the depths asked for come to the same."""
     if surgery.kind == "none":
         return "does nothing; list none instead"
     if entry.shared_layers and surgery.kind != "progressive":
         return (
             f"the {entry.layers} layers of {model} share their weights, so one cannot be changed without the others; "
-            "only progressive surgery at 0 fits"
+            f"only progressive surgery fits, at 0 and {entry.layers}"
         )
     if surgery.width is not None and surgery.width > entry.layers:
         return f"its blocks have {surgery.width} layers, but {model} has {entry.layers}; use a smaller width"
     if surgery.kind == "permute":
-        return _repeated(model, entry, surgery)
+        return _repeated(model, entry, asked)
     return None
 
 
-def _repeated(model: str, entry: Model, surgery: Surgery) -> str | None:
-    """Why permutations of few layers would be run twice."""
+def _repeated(model: str, entry: Model, permutations: list[int]) -> str | None:
+    """Why permutations of few layers would be run twice, or run for nothing."""
     seen: dict[tuple[int, ...], int] = {}
-    for number in surgery.permutations or []:
+    for number in permutations:
         order = surgeries.permutation(number, entry.layers)
+        if order == tuple(range(1, entry.layers + 1)):
+            return f"permutation {number} leaves the {entry.layers} layers of {model} as they are; leave it out"
         if order in seen:
             return (
                 f"permutations {seen[order]} and {number} put the {entry.layers} layers of {model} in the same order; "

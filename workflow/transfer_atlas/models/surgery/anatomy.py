@@ -25,10 +25,10 @@ class Weight:
 
 @dataclass(frozen=True)
 class Bias:
-    """A bias, and the value that it has before any training."""
+    """A bias, and the value that it is reset to: one that adds nothing, and lets an LSTM remember."""
 
     tensor: Tensor
-    untrained: Tensor
+    neutral: Tensor
 
 
 @dataclass
@@ -83,14 +83,14 @@ def _of_lstm(layer: BiLstmLayer) -> Anatomy:
     kernel, projection = (
         Uniform(math.sqrt(6.0 / (fan_in + fan_out))) for fan_in, fan_out in ((2 * out, gates), (cell, out))
     )
-    untrained = torch.zeros_like(layer.bias)
-    untrained[:, 2 * cell : 3 * cell] = 1.0
+    neutral = torch.zeros_like(layer.bias)
+    neutral[:, 2 * cell : 3 * cell] = 1.0
     weights = [
         Weight(layer.input_weight, kernel),
         Weight(layer.state_weight, kernel),
         Weight(layer.projection, projection),
     ]
-    return Anatomy(weights, [Bias(layer.bias, untrained)])
+    return Anatomy(weights, [Bias(layer.bias, neutral)])
 
 
 def _zero(bias: Tensor) -> Bias:

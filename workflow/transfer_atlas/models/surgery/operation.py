@@ -52,7 +52,7 @@ def _redraw(encoder: nn.Module, layer: nn.Module, surgery: Surgery, generator: t
         distribution_of(surgery.init, weight.default).fill(weight.tensor, generator)
     if surgery.biases == "reset":
         for bias in anatomy.biases:
-            bias.tensor.copy_(bias.untrained)
+            bias.tensor.copy_(bias.neutral)
     if surgery.layer_norm == "reset":
         for norm in anatomy.norms:
             norm.weight.fill_(1.0)
