@@ -17,7 +17,7 @@ from transfer_atlas.models.elmo.pretrained import PretrainedElmo, load_pretraine
 from transfer_atlas.models.encoder import Pretrained, load_pretrained
 from transfer_atlas.models.heads.linear import LinearHead
 from transfer_atlas.models.heads.scalar_mix import ScalarMixMLP
-from transfer_atlas.models.loading import frozen_encoder
+from transfer_atlas.models.loading import frozen_encoder, frozen_pooler
 from transfer_atlas.models.trainable import Trainable
 from transfer_atlas.representations import storage
 from transfer_atlas.representations.extraction import write_states
@@ -58,11 +58,14 @@ class Stock:
         layers = torch.stack(self.model(**inputs, output_hidden_states=True).hidden_states, dim=1)
         return layers, inputs["attention_mask"].bool()
 
+    @torch.no_grad()
     def states(self, texts: list[str], pairs: list[str] | None, pooling: str) -> Tensor:
         """Pooled states of the embeddings and every layer, [N, layers + 1, H]."""
         layers, inside = self.tokens(texts, pairs)
         if pooling == "first":
             return layers[:, :, 0]
+        if pooling == "pooler":
+            return torch.stack([self.model.pooler(layer) for layer in layers.unbind(1)], dim=1)
         mask = inside[:, None, :, None]
         if pooling == "max":
             return layers.masked_fill(~mask, -torch.inf).amax(2)
@@ -102,6 +105,7 @@ def write(tmp_path: Path) -> Callable[..., storage.Stored]:
             frozen_encoder(model, Engine(), CPU)[1],
             units_of(model, examples, layout, max_length),
             pooling=layout.pooled,
+            pooler=frozen_pooler(model, None, CPU),
             width=model.hidden_size,
             layers=layers,
             device=CPU,
@@ -119,14 +123,14 @@ def compared(first: Tensor, second: Tensor) -> Tensor:
     return torch.cat([first, second, (first - second).abs(), first * second], dim=-1)
 
 
-@pytest.mark.parametrize("pooling", ["mean", "first", "max"])
+@pytest.mark.parametrize("pooling", ["mean", "first", "max", "pooler"])
 @pytest.mark.parametrize("kind", ["bert", "roberta"])
 def test_every_layer_equals_the_stock_model(
     kind: str, pooling: Any, make_encoder: Callable[..., Path], sentences: Callable[..., list[str]], write: Callable
 ) -> None:
     """More texts than one batch of evaluation, in no order of length."""
     folder = make_encoder(kind)
-    pretrained = load_pretrained(folder)
+    pretrained = load_pretrained(folder, with_pooler=pooling == "pooler")
     texts, pairs = sentences(70, seed=1), sentences(70, seed=2)
 
     stored = write(pretrained, examples_of(texts, pairs), Layout("tokens", False, None, pooling))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, ClassVar
@@ -196,8 +197,10 @@ def test_a_head_on_stored_states_is_the_head_on_a_frozen_encoder(
 
     init = torch.Generator().manual_seed(stream_seed(2, "init"))
     head = head_for(chosen, data, 1, 32, init)
-    encode = frozen_encoder(pretrained, Engine(), CPU)[1]
-    network = Network(pretrained.encoder, head, True, encode, depths(pretrained.encoder), [pretrained.encoder])
+    # Freezing it must not freeze what other tests train.
+    own = replace(pretrained, encoder=copy.deepcopy(pretrained.encoder))
+    encode = frozen_encoder(own, Engine(), CPU)[1]
+    network = Network(own.encoder, head, True, encode, depths(own.encoder), [own.encoder])
     train = data.units["train"].take(nested_subset(12, "all", 2))
     fitted = fit(network, train, chosen, 2, device=CPU, precision="float32", observer=Unwatched())
     assert stored.fitted.tokens == fitted.tokens

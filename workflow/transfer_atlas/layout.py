@@ -6,13 +6,13 @@ Follows from the task's type, the model's kind and the recipe alone, so planning
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
-from transfer_atlas.settings import PAIR_TYPES, POOLED_HEADS, WORD_TYPES, Model, Recipe, Task
+from transfer_atlas.settings import PAIR_TYPES, POOLED_HEADS, WORD_TYPES, Model, Pooling, Recipe, Task
 
 # Heads that let the two texts of a pair attend to each other.
 _ATTENDING_HEADS = ("esim", "bi_attention")
-_POOLINGS: tuple[Literal["mean", "first", "max"], ...] = ("mean", "first", "max")
+_POOLINGS: tuple[Pooling, ...] = get_args(Pooling)
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Layout:
     units: Literal["tokens", "segments", "words"]
     separate: bool
     pieces: str | None
-    pooled: Literal["mean", "first", "max"] | None
+    pooled: Pooling | None
 
     @property
     def sequences(self) -> int:

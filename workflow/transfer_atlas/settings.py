@@ -34,6 +34,7 @@ MetricName = Literal[
 Head = Literal[
     "linear", "scalar_mix_linear", "scalar_mix_mlp", "bcn", "esim", "bi_attention", "bilstm", "crf", "bilstm_crf"
 ]
+Pooling = Literal["mean", "first", "max", "pooler"]
 Split = Literal["train", "validation", "test"]
 
 METRICS_BY_TYPE: dict[str, list[str]] = {
@@ -109,12 +110,16 @@ def _layer_choice(value: Any) -> Any:
 
 
 def _numbers(value: Any) -> Any:
+    message = (
+        "should be how many permutations (10 means 1 to 10), or a list of their different numbers from 0 to 2^32 - 1"
+    )
     try:
-        return _seed_list(value)
+        numbers = _seed_list(value)
     except ValueError:
-        raise ValueError(
-            "should be how many permutations (10 means 1 to 10), or a list of their different numbers, none negative"
-        ) from None
+        raise ValueError(message) from None
+    if max(numbers) >= 2**32:
+        raise ValueError(message)
+    return numbers
 
 
 def file_name_in(url: str) -> str:
@@ -394,9 +399,11 @@ class Recipe(Strict):
     layer: LayerChoice = "last"
     """The layer a linear head reads: `last`, a number (0 is the embeddings), or `each`: a run for every layer, which
     the experiment's `depths` may narrow down (probing; Tamkin et al. 2020, section 3). Only for `extract`."""
-    pooling: Literal["mean", "first", "max"] = "mean"
+    pooling: Pooling = "mean"
     """One vector for a text or span: the mean of its token states, the state of the first token, or the largest value
-    of each dimension."""
+    of each dimension. `pooler`: the first token's state through the model's pretrained pooler, a linear map and tanh,
+    which `finetune` trains along and `extract` applies to every layer; for a linear head on texts and jointly encoded
+    pairs."""
     pieces: Literal["first", "mean"] = "first"
     """State of a word of several pieces: that of its first piece, or the mean of all."""
     pairs: Literal["joint", "separate"] = "joint"

@@ -16,6 +16,7 @@ from transfer_atlas.errors import UserError
 from transfer_atlas.models.dropout import replace_dropout
 from transfer_atlas.models.packed_attention import PACKED
 from transfer_atlas.models.padded_attention import PADDED
+from transfer_atlas.models.pooler import Pooler, take_pooler
 from transfer_atlas.models.trainable import depths_in
 
 # Encoders whose attention is softmax(QK'/sqrt(d))V through transformers' attention interface, with absolute positions.
@@ -31,7 +32,8 @@ _POSITION_OFFSET = ("roberta", "xlm-roberta", "camembert", "mpnet")
 class Pretrained:
     """A pretrained encoder as it came: module (float32, on the CPU), tokenizer and anatomy.
 
-    The module's weights are mapped from their file and take memory only where they are read.
+    The module's weights are mapped from their file and take memory only where they are read. `pooler` is there where it
+    was asked for.
     """
 
     folder: Path
@@ -39,6 +41,7 @@ class Pretrained:
     tokenizer: Any
     hidden_size: int
     position_offset: int
+    pooler: Pooler | None = None
 
     @property
     def longest_input(self) -> int | None:
@@ -47,8 +50,8 @@ class Pretrained:
         return None if positions < 0 else positions - self.position_offset
 
 
-def _load_encoder(folder: Path, kind: str) -> tuple[Any, list[str]]:
-    """The module, and the names of the weights that its files lack."""
+def _load_encoder(folder: Path, kind: str) -> tuple[Any, Pooler | None, list[str]]:
+    """The module, its pooler where the files hold one, and the names of the weights that they lack of the module."""
     try:
         encoder, loaded = AutoModel.from_pretrained(
             folder,
@@ -62,12 +65,12 @@ def _load_encoder(folder: Path, kind: str) -> tuple[Any, list[str]]:
     except (OSError, RuntimeError, SafetensorError) as error:
         reason = str(error).splitlines()[0]
         raise UserError(f"{folder}: the weights cannot be read as config.json describes them: {reason}") from error
-    # The pooler is trained for next-sentence prediction or not at all, and no head here reads it: without it, no
-    # weights are optimised that no loss can reach.
-    if hasattr(encoder, "pooler"):
-        encoder.pooler = None
+    # Most heads read the token states themselves: without the pooler, no weights are optimised that no loss can reach.
+    pooler = take_pooler(encoder)
     replace_dropout(encoder)
-    return encoder, sorted(name for name in loaded["missing_keys"] if not name.startswith("pooler."))
+    missing = sorted(loaded["missing_keys"])
+    of_encoder = [name for name in missing if not name.startswith("pooler.")]
+    return encoder, pooler if of_encoder == missing else None, of_encoder
 
 
 def _check_layers(encoder: Any, config_file: Path, layers: int | None, shared_layers: bool | None) -> None:
@@ -90,7 +93,11 @@ def _check_layers(encoder: Any, config_file: Path, layers: int | None, shared_la
 
 
 def load_pretrained(
-    folder: Path, layers: int | None = None, max_length: int | None = None, shared_layers: bool | None = None
+    folder: Path,
+    layers: int | None = None,
+    max_length: int | None = None,
+    shared_layers: bool | None = None,
+    with_pooler: bool = False,
 ) -> Pretrained:
     """Load config, safetensors weights and tokenizer from `folder`, nothing else and never from the network.
 
@@ -99,9 +106,11 @@ def load_pretrained(
         layers: The number of layers the settings promise.
         max_length: The longest input in tokens that it will see.
         shared_layers: Whether the settings promise layers that share their weights (`shares_layers`).
+        with_pooler: Whether a head reads the pooler.
 
     Raises:
-        UserError: Files are missing, the architecture is not supported, layers differ or inputs are too long.
+        UserError: Files are missing, the architecture is not supported, layers differ, inputs are too long or there is
+            no pooler.
     """
     config_file = folder / "config.json"
     if not config_file.is_file():
@@ -114,17 +123,24 @@ def load_pretrained(
         raise UserError(f"{config_file}: model_type {kind!r} is not supported; supported are {', '.join(SUPPORTED)}")
     if not list(folder.glob("*.safetensors")):
         raise UserError(f"{folder}: no *.safetensors weights; pickled weights are not loaded, convert them first")
-    encoder, missing = _load_encoder(folder, kind)
+    encoder, pooler, missing = _load_encoder(folder, kind)
     # transformers would draw them at random.
     if missing:
         raise UserError(f"{folder}: the weights lack {len(missing)} tensors of the encoder, {missing[0]} for one")
+    if with_pooler and pooler is None:
+        raise UserError(
+            f"{folder}: holds no pretrained pooler for recipes.<name>.pooling: pooler; "
+            "pooling: first reads the first token's state without it"
+        )
     tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     # Without its files a tokenizer knows special tokens only, and every word is unknown.
     if not getattr(tokenizer, "is_fast", False) or len(tokenizer) <= len(tokenizer.all_special_tokens):
         raise UserError(f"{folder}: has no tokenizer.json, so no fast tokenizer")
     _check_layers(encoder, config_file, layers, shared_layers)
     offset = encoder.config.pad_token_id + 1 if kind in _POSITION_OFFSET else 0
-    pretrained = Pretrained(folder, encoder, tokenizer, encoder.config.hidden_size, offset)
+    pretrained = Pretrained(
+        folder, encoder, tokenizer, encoder.config.hidden_size, offset, pooler if with_pooler else None
+    )
     positions = pretrained.longest_input
     if max_length is not None and positions is not None and positions < max_length:
         raise UserError(

@@ -10,10 +10,12 @@ import torch
 from torch import Tensor
 
 from transfer_atlas.errors import UserError
-from transfer_atlas.models.heads.pooled import Pooling, pool
+from transfer_atlas.models.heads.pooled import pool
 from transfer_atlas.models.network import Encode
+from transfer_atlas.models.pooler import Pooler
 from transfer_atlas.models.sequences import Sequences, rows_of_parts, starts_of
 from transfer_atlas.representations import storage
+from transfer_atlas.settings import Pooling
 from transfer_atlas.training.loop import autocast, evaluation_rows
 from transfer_atlas.training.progress import EncodingProgress
 from transfer_atlas.training.unit_examples import UnitExamples
@@ -33,10 +35,12 @@ def encoded(
         progress.encoded(int(examples.sizes()[rows].sum()))
 
 
-def pooled_states(sequences: Sequences, pooling: Pooling, sequences_each: int) -> Tensor:
+def pooled_states(sequences: Sequences, pooling: Pooling, pooler: Pooler | None, sequences_each: int) -> Tensor:
     """One vector for each example, [layers + 1, B, H]; of two sequences (u, v) it is [u; v; |u - v|; u * v]."""
     ends = torch.cumsum(sequences.lengths, 0)
     pooled = torch.stack([pool(layer, ends - sequences.lengths, ends, pooling) for layer in sequences.states])
+    if pooler is not None:
+        pooled = pooler(pooled)
     if sequences_each == 1:
         return pooled
     first, second = pooled[:, 0::2], pooled[:, 1::2]
@@ -56,6 +60,7 @@ def write_states(
     examples: UnitExamples,
     *,
     pooling: Pooling | None,
+    pooler: Pooler | None = None,
     width: int,
     layers: int,
     device: torch.device,
@@ -66,7 +71,9 @@ def write_states(
 
     Args:
         encode: Runs the encoder, which is on `device` and in evaluation mode.
-        pooling: `mean`, `first` or `max` of each example's units; None: the states of all units.
+        pooling: `mean`, `first` or `max` of each example's units, or the first through the `pooler`; None: the states
+            of all units.
+        pooler: Maps the pooled states of every layer; on `device`.
         width: H, of the encoder's states.
         layers: Of the encoder, without the embeddings.
     """
@@ -80,7 +87,7 @@ def write_states(
     dtype = "float16" if pooling is None and precision == "bfloat16" else "float32"
     with storage.new_states(folder, split, shape, dtype) as states:
         for rows, sequences in encoded(encode, examples, device, precision, progress_seconds):
-            found = sequences.states if pooling is None else pooled_states(sequences, pooling, each)
+            found = sequences.states if pooling is None else pooled_states(sequences, pooling, pooler, each)
             values = found.transpose(0, 1).cpu().numpy()
             # NaN and infinity are what a diverged training left, and stay.
             largest = float(np.fmax.reduce(np.abs(values), axis=None))

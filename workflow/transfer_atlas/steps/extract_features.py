@@ -6,7 +6,7 @@ from pathlib import Path
 
 from transfer_atlas import atomic, plan
 from transfer_atlas.layout import Layout
-from transfer_atlas.models.loading import frozen_encoder, load_model
+from transfer_atlas.models.loading import frozen_encoder, frozen_pooler, load_model
 from transfer_atlas.plan import State
 from transfer_atlas.representations import storage
 from transfer_atlas.representations.extraction import write_states
@@ -25,10 +25,13 @@ def run(settings: Settings, state: State, layout_name: str, folder: Path) -> Non
     where = device.choose_device()
     precision = device.resolve_precision("auto", where)
     task, entry, layout = settings.tasks[state.task], settings.models[state.model], Layout.parse(layout_name)
-    model = load_model(state.model, entry, plan.model_folder(settings, state.model), task.max_length)
-    if not state.is_pretrained:
-        load_encoder_weights(model.encoder, plan.weights_file(state))
+    folder_of_model, with_pooler = plan.model_folder(settings, state.model), layout.pooled == "pooler"
+    model = load_model(state.model, entry, folder_of_model, task.max_length, with_pooler)
+    start = None if state.is_pretrained else plan.weights_file(state)
+    if start is not None:
+        load_encoder_weights(model.encoder, start)
     _, encode = frozen_encoder(model, settings.engine, where)
+    pooler = frozen_pooler(model, start, where)
     truncated: dict[str, int] = {}
     shape: tuple[int, ...] = ()
     for split in plan.SPLITS:
@@ -40,6 +43,7 @@ def run(settings: Settings, state: State, layout_name: str, folder: Path) -> Non
             encode,
             examples,
             pooling=layout.pooled,
+            pooler=pooler,
             width=model.hidden_size,
             layers=entry.layers,
             device=where,

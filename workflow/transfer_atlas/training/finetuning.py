@@ -46,7 +46,7 @@ def finetune(
     chosen = nested_subset(len(data.splits["train"]), size, seed)
     begun = starts.begin(start, chosen, recipe, where, precision)
     init = torch.Generator().manual_seed(stream_seed(seed, "init"))
-    head = head_for(recipe, data, 1, starts.hidden_size, init)
+    head = head_for(recipe, data, 1, starts.hidden_size, init, begun.pooler)
     operate(begun.encoder, operation, surgery, seed)
     model = begun.network(head).to(where)
     layers = model.layers

@@ -6,17 +6,26 @@ import torch
 from torch import nn
 
 from transfer_atlas.models.heads.build import new_head
+from transfer_atlas.models.pooler import Pooler
 from transfer_atlas.settings import Recipe
 from transfer_atlas.training.fit_and_score import TaskSplits
 
 
-def head_for(recipe: Recipe, data: TaskSplits, layers: int, features: int, init: torch.Generator) -> nn.Module:
+def head_for(
+    recipe: Recipe,
+    data: TaskSplits,
+    layers: int,
+    features: int,
+    init: torch.Generator,
+    pooler: Pooler | None = None,
+) -> nn.Module:
     """A new head for a task.
 
     Args:
         layers: How many layers' states it gets.
         features: Their width.
         init: Where its weights come from.
+        pooler: For `pooling: pooler`, to be trained along.
     """
     spans = data.splits["train"].spans
     second = spans is not None and bool((spans[:, 1] >= 0).any())
@@ -34,4 +43,5 @@ def head_for(recipe: Recipe, data: TaskSplits, layers: int, features: int, init:
         spans_per_example=0 if spans is None else 2 if second else 1,
         tag_names=data.names if data.task.tags != "words" else None,
         generator=init,
+        pooler=pooler,
     )

@@ -22,6 +22,7 @@ from transfer_atlas.models.encoding import encoding_of
 from transfer_atlas.models.loading import load_model
 from transfer_atlas.models.network import Network
 from transfer_atlas.models.packing import PackedBatch
+from transfer_atlas.models.pooler import Pooler, pooler_after
 from transfer_atlas.models.vocabulary import Vocabulary, compact_copy, holding, word_embeddings
 from transfer_atlas.plan import Cell
 from transfer_atlas.settings import Engine, Recipe, Settings
@@ -50,6 +51,7 @@ class Begun:
         evaluating: Within the context it opens the network reads the examples it gives, of this split. Its other
             argument is what weight decay has left of embeddings that were not trained.
         whole: Within the context it opens the network holds all its weights.
+        pooler: To be trained with the head that reads it; None where none does.
     """
 
     encoder: nn.Module
@@ -57,6 +59,7 @@ class Begun:
     network: Callable[[nn.Module], Network]
     evaluating: Callable[[str, float], AbstractContextManager[UnitExamples]]
     whole: Callable[[float], AbstractContextManager[None]]
+    pooler: Pooler | None = None
 
 
 class Starts(Protocol):
@@ -205,7 +208,8 @@ class TransformerStarts:
                 yield
 
         renumbered = train.with_inputs(train.tokens.with_ids(vocabulary.lookup()))
-        return Begun(encoder, renumbered, network, evaluating, whole)
+        pooler = None if self.pretrained.pooler is None else pooler_after(self.pretrained.pooler, start)
+        return Begun(encoder, renumbered, network, evaluating, whole, pooler)
 
 
 def starts_of(settings: Settings, cell: Cell) -> Starts:
@@ -215,7 +219,8 @@ def starts_of(settings: Settings, cell: Cell) -> Starts:
         UserError: The model's or the task's files are missing or wrong.
     """
     entry, task = settings.models[cell.model], settings.tasks[cell.task]
-    model = load_model(cell.model, entry, plan.model_folder(settings, cell.model), task.max_length)
+    with_pooler = settings.recipes[cell.recipe].pooling == "pooler"
+    model = load_model(cell.model, entry, plan.model_folder(settings, cell.model), task.max_length, with_pooler)
     data = TaskData.of_cell(settings, cell, model)
     if isinstance(model, PretrainedElmo):
         return ElmoStarts(model, data)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from transfer_atlas.configuration.contradictions.diagnostics import in_diagnostics, in_domains
 from transfer_atlas.configuration.contradictions.experiments import in_experiment, unknown_in_experiment
 from transfer_atlas.configuration.contradictions.heads import in_heads_beside_experiments
+from transfer_atlas.configuration.contradictions.pooling import in_poolings
 from transfer_atlas.configuration.contradictions.recipes import in_intermediates, in_recipes
 from transfer_atlas.configuration.contradictions.search import in_search
 from transfer_atlas.configuration.contradictions.surgeries import in_surgeries
@@ -35,6 +36,7 @@ def contradictions(settings: Settings) -> Iterator[Problem]:
     yield from in_intermediates(settings)
     yield from in_search(settings)
     yield from in_heads_beside_experiments(settings)
+    yield from in_poolings(settings)
     yield from in_diagnostics(settings)
     yield from in_domains(settings)
     for position, experiment in enumerate(settings.experiments):

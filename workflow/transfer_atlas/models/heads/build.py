@@ -12,10 +12,11 @@ from transfer_atlas.models.heads.bcn import Bcn
 from transfer_atlas.models.heads.bi_attention import BiAttentionHead
 from transfer_atlas.models.heads.crf import CrfTagger, LinearChainCrf
 from transfer_atlas.models.heads.esim import Esim
-from transfer_atlas.models.heads.pooled import PooledHead, Pooling
+from transfer_atlas.models.heads.pooled import PooledHead
 from transfer_atlas.models.heads.tag_schemes import impossible
 from transfer_atlas.models.heads.tagger import BiLstmTagger, LinearTagger
-from transfer_atlas.settings import Head
+from transfer_atlas.models.pooler import Pooler
+from transfer_atlas.settings import Head, Pooling
 
 
 def new_head(
@@ -33,6 +34,7 @@ def new_head(
     spans_per_example: Literal[0, 1, 2],
     tag_names: Sequence[str] | None,
     generator: torch.Generator,
+    pooler: Pooler | None = None,
 ) -> nn.Module:
     """A head before its first update: `Sequences` -> [B, outputs] for examples, [T, outputs] for words.
 
@@ -44,7 +46,7 @@ def new_head(
         hidden: Width of hidden layers, and of each direction of LSTMs.
         head_layers: LSTM layers of `bilstm` and `bilstm_crf`.
         dropout: Probability before linear maps and LSTMs. Give it a stream before training (`dropout.give_stream`).
-        pooling: One vector of a text or span: `mean`, `first` or `max` of its units.
+        pooling: One vector of a text or span: `mean`, `first` or `max` of its units, or the first through the `pooler`.
         unit: Whether an output belongs to an example or, in labelling, to each word.
         sequences_per_example: 2 where sequences 2i and 2i + 1 are the two texts of example i. ESIM and bi-attention
             need 2, whether the texts were encoded one by one or together.
@@ -52,6 +54,7 @@ def new_head(
         tag_names: Tags of a BIO or BIOES scheme, in order of outputs: a CRF then rules out impossible neighbours. None
             where labels mark no spans.
         generator: Where initial weights come from; on the CPU.
+        pooler: For `pooling: pooler`; it becomes a part of the head.
 
     Raises:
         ValueError: for a head that cannot read such examples.
@@ -71,6 +74,7 @@ def new_head(
                 sequences=sequences_per_example,
                 spans=spans_per_example,
                 generator=generator,
+                pooler=pooler,
             )
         case "bcn" if not spans_per_example:
             return Bcn(

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 from torch import Tensor, nn
 
 from transfer_atlas.models.dropout import StreamDropout
 from transfer_atlas.models.heads.linear import LIKE_BERT, like_he, new_linear
 from transfer_atlas.models.heads.scalar_mix import ScalarMix
+from transfer_atlas.models.pooler import Pooler
 from transfer_atlas.models.sequences import Sequences, starts_of
-
-Pooling = Literal["mean", "first", "max"]
+from transfer_atlas.settings import Pooling
 
 
 def pool(states: Tensor, starts: Tensor, ends: Tensor, pooling: Pooling) -> Tensor:
@@ -21,9 +19,10 @@ def pool(states: Tensor, starts: Tensor, ends: Tensor, pooling: Pooling) -> Tens
     Args:
         states: [T, H].
         starts, ends: [N] int64 on the CPU, first unit of each stretch and the one after its last; none is empty.
-        pooling: The `mean` of the units, the `first` one, or the largest value (`max`) of each dimension.
+        pooling: The `mean` of the units, the `first` one, which a `pooler` reads too, or the largest value (`max`) of
+            each dimension.
     """
-    if pooling == "first":
+    if pooling in ("first", "pooler"):
         return states[starts.to(states.device)]
     if pooling == "mean":
         unit = torch.arange(len(states))
@@ -47,6 +46,7 @@ class PooledHead(nn.Module):
         hidden: Width of the hidden layer (ReLU); None for none.
         sequences: Sequences of an example: 1 or 2.
         spans: Marked spans of an example: 0, 1 or 2.
+        pooler: For `pooling: pooler`, what maps the first units' states; trained along.
     """
 
     def __init__(
@@ -61,11 +61,15 @@ class PooledHead(nn.Module):
         sequences: int,
         spans: int,
         generator: torch.Generator,
+        pooler: Pooler | None = None,
     ):
         super().__init__()
         if spans and sequences > 1:
             raise ValueError("spans are marked in one text, not in pairs of texts")
+        if (pooling == "pooler") != (pooler is not None) or (pooler is not None and (spans or sequences > 1)):
+            raise ValueError("pooling 'pooler' needs a pooler, and one text or jointly encoded pair")
         self.pooling: Pooling = pooling
+        self.pooler = pooler
         self.sequences, self.spans = sequences, spans
         self.mix = ScalarMix(layers)
         self.dropout = StreamDropout(dropout)
@@ -79,6 +83,8 @@ class PooledHead(nn.Module):
         starts = starts_of(sequences.lengths)
         if not self.spans:
             pooled = pool(states, starts, starts + sequences.lengths, self.pooling)
+            if self.pooler is not None:
+                pooled = self.pooler(pooled)
             if self.sequences == 1:
                 return pooled
             first, second = pooled[0::2], pooled[1::2]
