@@ -24,13 +24,22 @@ def test_the_interval_ends_where_the_test_is_just_significant():
     assert stats.f.sf(math.exp(2 * scaled.mean), 4, 5) == pytest.approx(0.025)
 
 
-def test_settings_are_pooled_about_their_own_means():
-    """Variances 4 (2 degrees of freedom) and 1 (1): pooled 3."""
+def test_the_ratio_is_the_mean_over_settings():
+    """Deviations 2 and 1 against 1 and 1: a mean logarithm of half that of 2."""
     found = log_ratio([[0.0, 2.0, 4.0], [100.0, 100 + math.sqrt(2)]], [[1.0, 2.0, 3.0], [50.0, 51.0, 52.0]])
-    assert (found.mean, found.n) == (pytest.approx(math.log(3) / 2), 2)
+    assert (found.mean, found.n) == (pytest.approx(math.log(2) / 2), 2)
 
 
-@pytest.mark.parametrize("left", [[], [[1.0]], [[50.9] * 3], [[1.0, math.nan]], [[1.0, 2.0], [3.0]]])
+def test_settings_share_their_seeds():
+    """However many settings scatter alike, they say no more than one."""
+    wide, narrow = [0.0, 3.0, 1.0, 8.0, 4.0], [0.1, 0.3, -0.2, 0.0, 0.4]
+    assert log_ratio([wide] * 12, [narrow] * 12).low == pytest.approx(log_ratio([wide], [narrow]).low)
+    assert log_ratio([wide] * 12, [narrow] * 12).high == pytest.approx(log_ratio([wide], [narrow]).high)
+
+
+@pytest.mark.parametrize(
+    "left", [[], [[1.0]], [[50.9] * 3], [[1.0, math.nan]], [[1.0, 2.0], [3.0]], [[1.0, 2.0], [3.0, 3.0]]]
+)
 def test_what_has_no_deviation_has_no_ratio(left):
     found = log_ratio(left, [[1.0, 2.0]])
     assert math.isnan(found.mean) and math.isnan(found.low)

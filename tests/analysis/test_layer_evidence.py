@@ -13,6 +13,8 @@ RECIPES = {
 }
 SURGERIES = {
     "bottom": Surgery(kind="progressive"),
+    "other_bottom": Surgery(kind="progressive", init="authors_code"),
+    "third": Surgery(kind="progressive", biases="reset"),
     "blocks": Surgery(kind="block", width=1),
     "never_run": Surgery(kind="single"),
 }
@@ -107,3 +109,24 @@ def test_places_sizes_and_names(known, frames, make_runs):
 def test_a_study_without_surgeries_knows_nothing_of_layers(known, make_runs):
     found = known(make_runs({1: 0.9}))
     assert not found.operated and not found.probed and found.models("BERT-base") == []
+
+
+def test_what_two_surgeries_share(known, frames, make_runs):
+    more = [
+        make_runs({1: 0.4, 3: 0.4}, surgery="other_bottom", depth=0),
+        make_runs({1: 0.4}, surgery="other_bottom", depth=1),
+        make_runs({1: 0.4}, surgery="other_bottom", depth=0, n_train=50),
+    ]
+    shared = known(*frames, *more).shared_by("bottom", "other_bottom")
+    assert list(shared.operated) == [PLACE] and list(shared.operated[PLACE]) == ["bottom", "other_bottom"]
+    seeds = {
+        surgery: {depth: sorted(scores.test) for depth, scores in shared.curve(PLACE, surgery).by_depth.items()}
+        for surgery in ("bottom", "other_bottom")
+    }
+    # The untouched encoder (depth 2) is the same runs for both.
+    assert seeds == {surgery: {0: [1], 1: [1], 2: [1, 2]} for surgery in seeds}
+    assert shared.curve(PLACE, "bottom").by_depth[1].validation == pytest.approx({1: 10.0})
+    assert shared.curve(PLACE, "other_bottom").by_depth[0].test == pytest.approx({1: 40.0})
+    # Also where a surgery that is left out ran it.
+    third = make_runs({5: 0.9}, surgery="third", depth=2)
+    assert 5 in known(*frames, *more, third).shared_by("bottom", "other_bottom").full(PLACE).test

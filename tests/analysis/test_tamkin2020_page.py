@@ -90,14 +90,12 @@ def test_it_is_sound_without_claims():
 def test_the_answer_comes_first_with_what_was_compared_and_how_far_scores_move(stands_in):
     text = section(page(stands_in.known()), HEADINGS[0])
     assert (
-        "**Yes, as far as these runs decide it**, for Small encoder† (K15 supported; intended against authors)" in text
+        "**Yes, as far as these runs decide it**, for Small encoder† (K15 supported): of 18 parts of K1 to K7, "
+        "18 hold under both, 0 fail under both, 0 turn over, 0 undecided. Scores" in text
     )
-    assert "7 keep their verdict (K1, K2, K3, K4, K5, K6, K7), 0 turn over, 0 are not decided" in text
     assert "move by −0.2 points, over 5 seeds" in text
-    assert (
-        "| Small encoder | Film reviews | SST-2, 500, mean over depths | 500 | −0.2 points [−0.2, −0.2], n = 5 |"
-        in text
-    )
+    named = "SST-2, 500, mean over depths (intended against authors)"
+    assert f"| Small encoder | Film reviews | {named} | 500 | −0.2 points [−0.2, −0.2], n = 5 |" in text
     assert "Not run" not in text
 
 
@@ -106,9 +104,24 @@ def test_a_conclusion_that_turns_over_is_named():
     study.curves["sst", 500, "intended"] |= runs({6: 57})
     del study.curves["qnli", 5_000, "intended"]
     text = section(page(study.known()), HEADINGS[0])
-    assert "**No**, for Small encoder†" in text and "1 turn over (K4)" in text
-    assert "3 are not decided under both scales (K1, K5, K7)" in text
+    assert "**No**, for Small encoder†" in text and "1 turn over (K4), 0 undecided, 3 not run." in text
     assert "Not run: Small encoder: QNLI, 5,000, mean over depths" in text
+
+
+def test_conclusions_that_fail_under_both_scales_do_not_survive():
+    study = paper()
+    study.curves = {where: study.curves[where] for where in study.curves if where[:2] == ("sst", 500)}
+    for surgery in ("authors", "intended"):
+        study.curves["sst", 500, surgery] |= runs({2: 80, 4: 70, 6: 75})
+    text = section(page(study.known()), HEADINGS[0])
+    assert "**Undecided**, for Small encoder†" in text and "0 hold under both, 3 fail under both (" in text
+
+
+def test_how_far_scores_move_is_shown_once(stands_in):
+    text = page(stands_in.known())
+    assert text.count("SST-2, 500, mean over depths") == 1
+    # What becomes of each claim stands below K15.
+    assert "|  | – K4 | Small encoder | supported†" in section(text, "Claims")
 
 
 def test_a_model_run_with_one_scale_only_has_no_answer(stands_in):

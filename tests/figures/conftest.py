@@ -96,6 +96,7 @@ def _ablations() -> dict[str, list[dict]]:
         for permutation in range(1, 11):
             place = {"surgery": "shuffled", "permutation": permutation, "order": "6 5 4 3 2 1"}
             add("permutations", run, place, _estimate(0.5 + permutation / 100), levels)
+        add("permutations", run, {"surgery": "shuffled"}, _estimate(0.3), levels)
     return rows
 
 

@@ -78,6 +78,29 @@ def test_layers_kept_tells_recipes_of_probes_apart_and_does_without_probes(made)
     assert figure.legends == [] and "robing" not in figure.get_supxlabel()
 
 
+def test_layers_kept_of_probes_alone(made):
+    figure = layers_kept.draw({**made, "layers_kept": made["layers_kept"].iloc[:0]}, LABELS)
+    assert titles(figure) == ["Film reviews", "news", "similarity"] and legend(figure) == ["probing of frozen layers"]
+    assert lines(figure.axes[0], "--") == [pytest.approx([0.42 + layer / 100 for layer in range(7)])]
+    assert figure.get_supxlabel().startswith("Probing") and "n = 3; band:" in figure.get_supxlabel()
+
+
+def test_layers_kept_of_what_was_probed_only_beside_what_was_not(made):
+    table = made["layers_kept"][made["layers_kept"]["task"] == "news"]
+    probes = made["layer_probes"]
+    probes = pd.concat([probes, probes.assign(intermediate="reviews"), probes.assign(model="large")])
+    figure = layers_kept.draw({"layers_kept": table, "layer_probes": probes}, LABELS)
+    found = titles(figure)
+    assert sorted(found) == sorted(
+        [
+            *("news\ntiny, Biases reset", "news\ntiny, Biases kept", "Film reviews\ntiny", "similarity\ntiny"),
+            *("Film reviews\nlarge", "news\nlarge", "similarity\nlarge"),
+        ]
+    )
+    panels = dict(zip(found, (axes for axes in figure.axes if axes.axison), strict=True))
+    assert [len(lines(panels[name], "-")) for name in ("news\ntiny, Biases reset", "Film reviews\ntiny")] == [3, 0]
+
+
 def test_layer_gains_print_points_with_their_interval(made):
     figure = layer_gains.draw(made, LABELS)
     assert titles(figure) == ["Film reviews", "news", "similarity"]
@@ -159,8 +182,22 @@ def test_localised_shows_blocks_and_single_layers_apart(made):
     assert all(a < b for a, b in zip(left, right, strict=True))
 
 
+LEVELLED = pytest.mark.parametrize(
+    ("name", "draw"), [("localised", localised.draw), ("permutations", permutations.draw)]
+)
+
+
+@LEVELLED
+def test_levels_are_explained_where_there_are_any(made, name, draw):
+    assert "Levels: what" in draw(made, LABELS).get_supxlabel()
+    levels = (f"{level}_{part}" for level in NONE for part in ("mean", "low", "high"))
+    figure = draw({**made, name: without(made[name], *levels)}, LABELS)
+    assert not set(NONE.values()) & set(legend(figure))
+    assert "evel" not in figure.get_supxlabel() and "bands" not in figure.get_supxlabel()
+
+
 @pytest.mark.parametrize("missing", ["full", "none"])
-@pytest.mark.parametrize(("name", "draw"), [("localised", localised.draw), ("permutations", permutations.draw)])
+@LEVELLED
 def test_baselines_that_were_not_run_are_not_drawn(made, name, draw, missing):
     table = without(made[name], *(f"{missing}_{part}" for part in ("mean", "low", "high")))
     figure = draw({**made, name: table}, LABELS)
@@ -238,6 +275,23 @@ def test_surgery_variants_show_curves_and_below_their_differences_in_points(made
     assert [label.get_text() for label in below.get_xticklabels()] == [*"0123456", "mean"]
     bars = [part for container in below.containers for part in container.lines[2][0].get_segments()]
     assert (bars[0][0][1], bars[0][1][1]) == pytest.approx((0.5, 5.5))
+
+
+def test_the_reference_is_said_in_each_panel_where_it_differs(made):
+    table, kept = made["surgery_variants"], made["layers_kept"]
+    news = table["task"] == "news"
+    swapped = table.assign(
+        reference=table["reference"].mask(news, "keeps"), variant=table["variant"].mask(news, "slow")
+    )
+    slow = kept[kept["surgery"] == "resets"].assign(surgery="slow")
+    tables = {"layers_kept": pd.concat([kept, slow]), "surgery_variants": swapped[swapped["n_train"] == 500]}
+    figure = surgery_variants.draw(tables, LABELS)
+    assert titles(figure) == [
+        "Film reviews\nreference: Biases reset",
+        "news\nreference: Biases kept",
+        "similarity\nreference: Biases reset",
+    ]
+    assert legend(figure) == ["Biases kept", "Biases reset", "slow"]
 
 
 def test_many_layers_are_not_all_named(made):

@@ -96,8 +96,8 @@ def test_layers_kept_names_each_size_at_its_line(made):
 
 
 def test_layers_kept_tells_surgeries_apart(made):
-    table = made["layers_kept"][made["layers_kept"]["task"] != "similarity"]
-    figure = layers_kept.draw({**made, "layers_kept": table}, LABELS)
+    made = {name: made[name][made[name]["task"] != "similarity"] for name in ("layers_kept", "layer_probes")}
+    figure = layers_kept.draw(made, LABELS)
     # A row of panels for each surgery.
     assert titles(figure) == [
         f"{task}\n{surgery}" for surgery in ("resets", "keeps") for task in ("Film reviews", "news")

@@ -43,7 +43,8 @@ def test_scratch_in_the_configurations_order(main, make_runs, surgeries):
     [{"init": "model_default"}, {"biases": "keep"}, {"layer_norm": "keep"}, {"rate_factor": 5}],
     ids=lambda change: next(iter(change)),
 )
-def test_new_layers_differ_in_each_of_their_settings(surgeries, change):
+def test_new_layers_differ_in_each_setting_of_the_scheme(surgeries, change):
     surgery = surgeries["resets"]
-    assert selection.same_new_layers(surgery, surgeries["alone"])  # Whatever the kind.
-    assert not selection.same_new_layers(surgery, surgery.model_copy(update=change))
+    assert selection.differing(surgery, surgeries["alone"]) == []  # Whatever the kind.
+    assert selection.differing(surgery, surgery.model_copy(update={**change, "label": "Another"})) == list(change)
+    assert selection.differing(surgeries["authors"], surgeries["careful"]) == ["biases", "rate_factor"]

@@ -39,6 +39,13 @@ def test_each_depth_and_their_mean(main, curve, surgeries, layers, interval):
     assert table["p_holm"].min() == pytest.approx(min(1, 3 * table["p"].min()))
 
 
+def test_curves_meet_in_the_untouched_encoder(main, make_runs, curve, surgeries, layers):
+    rows = [*curve("resets", {0: RESETS[0]}), *curve("authors", {1: AUTHORS[1]}), make_runs(RESETS[3])]
+    (row,) = surgery_variants(main(*rows), surgeries, layers).to_dict("records")
+    assert (row["depth"], row["difference"], row["reference_mean"]) == (3, 0, pytest.approx(0.85))
+    assert math.isnan(row["p_holm"])
+
+
 def test_reference_is_the_first_of_the_configuration_run_there(main, curve, surgeries, layers):
     rows = [
         *curve("careful", {0: RESETS[0]}, n_train=50),

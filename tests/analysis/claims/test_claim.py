@@ -2,7 +2,17 @@ import math
 
 import pytest
 
-from transfer_atlas.analysis.claims.claim import COLUMNS, NO_ESTIMATE, Bound, Claim, bounded, conjunction, table, whole
+from transfer_atlas.analysis.claims.claim import (
+    COLUMNS,
+    NO_ESTIMATE,
+    Bound,
+    Claim,
+    bounded,
+    conjunction,
+    table,
+    whole,
+    why_undefined,
+)
 from transfer_atlas.analysis.intervals import Estimate
 
 
@@ -42,6 +52,13 @@ def test_without_an_interval_nothing_is_decided():
     undefined = bounded(CLAIM, Estimate(*[math.nan] * 2, 3, *[math.nan] * 2), Bound(low=0))
     assert (undefined.verdict, undefined.note) == ("inconclusive", "a score is undefined")
     assert bounded(CLAIM, NO_ESTIMATE, Bound(low=0)).verdict == "not run"
+    assert bounded(CLAIM, Estimate(5.0, math.nan, 3, math.nan, math.nan), Bound(low=0)).note == "no interval"
+
+
+def test_an_undefined_estimate_says_why():
+    none = Estimate(*[math.nan] * 2, 3, *[math.nan] * 2)
+    assert bounded(CLAIM, none, Bound(low=0), why_undefined([1.0, 1.0], "flat")).note == "flat"
+    assert bounded(CLAIM, none, Bound(low=0), why_undefined([1.0, math.nan], "flat")).note == "a score is undefined"
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -79,11 +78,6 @@ def beyond_published(row: Row) -> str:
     if pd.isna(row["published"]) or pd.isna(row["estimate"]):
         return ""
     return _number(row, row["estimate"] - row["published"]) + dagger(row)
-
-
-def own_note(row: Row) -> str:
-    """The note that a claim brought along, without what was counted of its parts."""
-    return re.split(r"(?:^|; )\d+ parts: ", row["note"])[0]
 
 
 def dagger(row: Row) -> str:

@@ -81,8 +81,8 @@ COLUMNS = {
 TEXT = {name for name, kind in RUN_COLUMNS.items() if kind == "str"} | {
     *("finetune", "extract", "system", "kind", "order", "task_a", "task_b", "reference", "variant", "changed"),
 }
-# Whole numbers that are unknown where there is nothing to count or no depth to tell.
-UNKNOWN = ["depth", "difference_n", "gain_n", "loss_n", "full_n", "none_n"]
+# Whole numbers that are unknown where there is nothing to count, or no depth or permutation to tell.
+UNKNOWN = ["depth", "permutation", "difference_n", "gain_n", "loss_n", "full_n", "none_n"]
 # Sizes are ordered by the examples they stand for: as text, 500 comes after 2000, and "all" anywhere.
 ORDER = [
     *("model", "intermediate", "task", "recipe", "finetune", "extract", "surgery", "reference", "variant"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from statistics import fmean
 
 import numpy as np
 from scipy import stats
@@ -16,24 +17,24 @@ Samples = Sequence[Sequence[float]]
 
 
 def log_ratio(left: Samples, right: Samples) -> Estimate:
-    """Natural logarithm of left's standard deviation over right's, each pooled within its settings.
+    """Natural logarithm of left's standard deviation over right's, each the mean over its settings.
 
-    The interval is that of the F distribution for two independent normal samples; there is no `sd`. `n` is the smallest
-    number of values that a setting has. NaN where a side does not scatter at all or a value is undefined.
+    The interval is that of the F distribution for two independent normal samples; there is no `sd`. The settings of a
+    side (depths, say) share their seeds and may scatter together. So each side has the degrees of freedom of one
+    setting, n - 1: right where all settings scatter as one, too wide an interval where they do not. `n` is the smallest
+    number of values that a setting has. NaN where a setting does not scatter at all or a value is undefined.
     """
-    n = min(min(map(len, side), default=0) for side in (left, right))
-    if n < 2:
+    sizes = [min(map(len, side), default=0) for side in (left, right)]
+    n = min(sizes)
+    if n < 2 or not all(_sd(values) > ROUNDING for side in (left, right) for values in side):
         return Estimate(NAN, NAN, n, NAN, NAN)
-    variances = [_pooled_variance(side) for side in (left, right)]
-    if not all(variance > ROUNDING**2 for variance in variances):
-        return Estimate(NAN, NAN, n, NAN, NAN)
-    mean = math.log(variances[0] / variances[1]) / 2
-    freedom = [sum(len(values) - 1 for values in side) for side in (left, right)]
+    logs = [fmean(math.log(_sd(values)) for values in side) for side in (left, right)]
+    mean = logs[0] - logs[1]
     tail = (1 - CONFIDENCE) / 2
-    low, high = (mean - math.log(float(stats.f.ppf(share, *freedom))) / 2 for share in (1 - tail, tail))
+    quantiles = (float(stats.f.ppf(share, sizes[0] - 1, sizes[1] - 1)) for share in (1 - tail, tail))
+    low, high = (mean - math.log(quantile) / 2 for quantile in quantiles)
     return Estimate(mean, NAN, n, low, high)
 
 
-def _pooled_variance(side: Samples) -> float:
-    squares = sum(len(values) * float(np.var(values)) for values in side)
-    return squares / sum(len(values) - 1 for values in side)
+def _sd(values: Sequence[float]) -> float:
+    return float(np.std(values, ddof=1))

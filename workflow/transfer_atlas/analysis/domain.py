@@ -10,19 +10,17 @@ from __future__ import annotations
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import permutations
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from transfer_atlas.analysis import intervals
+from transfer_atlas.analysis.correlations import Correlation
+from transfer_atlas.analysis.correlations import correlate as correlation
 
 # Ruder & Plank's number of terms.
 VOCABULARY = 10_000
-# Up to so many groups every permutation is looked at (40,320 of them).
-EXACT_GROUPS = 8
 NAN = float("nan")
 
 # Columns of `gains`, after those that tell cells apart.
@@ -83,32 +81,9 @@ def divergence_of_counts(first: Mapping[str, int], second: Mapping[str, int]) ->
     return float(np.clip(terms_of.sum(axis=1).mean(), 0.0, 1.0))
 
 
-class Correlation(NamedTuple):
-    """Pearson's r over `n` groups with its two-sided p; NaN where it is undefined."""
-
-    r: float
-    p: float
-    n: int
-
-
 def correlate(divergences: Sequence[float], gains: Sequence[float]) -> Correlation:
-    """Correlation of divergences with gains, one of each a group; undefined under 3 groups or for constant values.
-
-    Up to 8 groups p is exact: the share of all orders of the groups whose |r| is as large. Above, Student's t.
-    """
-    x, y = np.asarray(divergences, dtype=np.float64), np.asarray(gains, dtype=np.float64)
-    n = len(x)
-    if n < 3 or not np.isfinite([x, y]).all() or np.ptp(x) == 0 or np.ptp(y) == 0:
-        return Correlation(NAN, NAN, n)
-    if n > EXACT_GROUPS:
-        found = stats.pearsonr(x, y)
-        return Correlation(float(found.statistic), float(found.pvalue), n)
-    x, y = ((values - values.mean()) / np.linalg.norm(values - values.mean()) for values in (x, y))
-    r = float(np.clip(x @ y, -1.0, 1.0))
-    orders = np.array(list(permutations(range(n))))
-    # Orders that give the same r up to rounding are as extreme as it.
-    p = float((np.abs(y[orders] @ x) >= abs(r) - 1e-12).mean())
-    return Correlation(r, p, n)
+    """Pearson's correlation of divergences with gains, one of each a group."""
+    return correlation(divergences, gains, "pearson")
 
 
 def gains(scores: pd.DataFrame, divergences: Mapping[str, float], finetune: str, extract: str) -> pd.DataFrame:

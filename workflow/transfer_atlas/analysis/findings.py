@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from transfer_atlas.analysis import intervals, tables
+from transfer_atlas.analysis import tables
 from transfer_atlas.analysis.metrics import METRIC_LABELS
 
 Verdict = Literal["higher", "lower", "unclear", "no interval", "undefined", "no common seeds"]
@@ -94,7 +94,8 @@ def find(made: Mapping[str, pd.DataFrame], labels: Mapping[str, str]) -> Finding
     """
     methods = _methods(_largest(tables.plain(made["finetune_vs_extract"]), ["finetune", "extract"]), labels)
     transfers = _transfers(_largest(made["intermediate"], ["recipe"]), labels)
-    layers = _layers(tables.plain(made["layers_kept"]), labels)
+    references = _references(tables.plain(made["layers_kept"]), made["surgery_variants"])
+    layers = _layers(references, labels)
     scales = _scales(made["surgery_variants"], labels)
     orders = _orders(made["permutations"], labels)
     lines = [
@@ -103,7 +104,7 @@ def find(made: Mapping[str, pd.DataFrame], labels: Mapping[str, str]) -> Finding
         _line("Intermediate task or not, at the largest size", transfers),
         _layer_line(layers),
         _line("Scale of the new weights, mean over layers kept", scales),
-        *([_line("Order of the layers, permuted (n counts permutations)", orders)] if orders else []),
+        *([_line("Order of the layers, mean over permutations", orders)] if orders else []),
         "Differences are means over seeds paired by seed, on the test split, with 95 % t intervals; "
         "'Holm p' is given where the difference is not clear after correction for all comparisons of its table.",
     ]
@@ -201,21 +202,15 @@ def _scales(table: pd.DataFrame, labels: Mapping[str, str]) -> list[Comparison]:
 
 
 def _orders(table: pd.DataFrame, labels: Mapping[str, str]) -> list[Comparison]:
-    """Layers permuted against the untouched encoder: the mean over permutations, which are the unit of repetition."""
-    keys = ["model", "task", "recipe", "surgery", "n_train"]
+    """Layers permuted against the untouched encoder: the mean over permutations, by seed."""
     # Where the untouched encoder was not run there is nothing to compare.
-    run = table[table["full_n"].notna()].drop_duplicates([*keys, "permutation"])
-    groups = [group for _, group in run.groupby(keys, sort=False)]
-    means = [intervals.estimate(group["difference"].tolist()) for group in groups]
-    corrected = intervals.holm([intervals.two_sided_p(mean) for mean in means])
+    means = table[table["permutation"].isna() & table["full_n"].notna()]
+    means = means.drop_duplicates(["model", "task", "recipe", "surgery", "n_train"])
     found = []
-    for group, mean, p_holm in zip(groups, means, corrected, strict=True):
-        # Without a common seed no difference is known, for whatever number of permutations.
-        n = mean.n if (group["difference_n"] > 0).all() else 0
-        row = group.to_dict("records")[0] | {"difference": mean.mean, "difference_n": n, "p_holm": p_holm}
-        row |= {"difference_low": mean.low, "difference_high": mean.high}
-        where = _where(row, run, ["model", "recipe", "surgery"], labels)
-        found.append(_comparison(row, "difference", where, "permuted layers", "the usual order", n, n))
+    for row in means.to_dict("records"):
+        where = _where(row, means, ["model", "recipe", "surgery"], labels)
+        sides = "permuted layers", "the usual order"
+        found.append(_comparison(row, "difference", where, *sides, row["n"], row["full_n"]))
     return found
 
 
@@ -279,6 +274,18 @@ def _counted(comparisons: Sequence[Comparison]) -> str:
         return told
     extremes = dict.fromkeys([max(clear, key=lambda c: c.difference), min(clear, key=lambda c: c.difference)])
     return f"{told}; largest and smallest: {_told(list(extremes))}"
+
+
+def _references(kept: pd.DataFrame, variants: pd.DataFrame) -> pd.DataFrame:
+    """The rows of `layers_kept` of the first progressive surgery of each model and task; the others are its variants.
+
+    What another scheme changes has a table of its own, `surgery_variants`, and for the scale a line.
+    """
+    surgery, variant = (
+        pd.MultiIndex.from_frame(rows[["model", "task", name]])
+        for rows, name in ((kept, "surgery"), (variants, "variant"))
+    )
+    return kept[~surgery.isin(variant)]
 
 
 def _layers(table: pd.DataFrame, labels: Mapping[str, str]) -> list[Layers]:

@@ -15,6 +15,8 @@ from scipy import stats
 
 CONFIDENCE = 0.95
 NAN = float("nan")
+# A correlation this close to 1 is 1 but for rounding.
+PERFECT = 1e-12
 
 
 @dataclass(frozen=True)
@@ -71,28 +73,26 @@ def paired(left: Mapping[int, float], right: Mapping[int, float]) -> Difference:
 
 
 def correlation_interval(r: float, n: int) -> tuple[float, float]:
-    """The 95 % interval of Pearson's r over n pairs (Fisher's z); NaN below four pairs."""
+    """The 95 % interval of Pearson's r over n pairs (Fisher's z); NaN below four pairs, and at 1 and -1."""
     return _fisher_interval(r, n, 1.0)
 
 
 def rank_correlation_interval(rho: float, n: int) -> tuple[float, float]:
-    """The 95 % interval of Spearman's rho over n pairs; NaN below four pairs.
+    """The 95 % interval of Spearman's rho over n pairs; NaN below four pairs, and at 1 and -1.
 
     Fisher's z with the standard error sqrt((1 + rho^2 / 2) / (n - 3)): Bonett & Wright 2000, "Sample size requirements
-    for estimating Pearson, Kendall and Spearman correlations", Psychometrika 65. NaN at 1 and -1, where z is infinite:
-    a few pairs often have the same order by chance, and that is not certainty.
+    for estimating Pearson, Kendall and Spearman correlations", Psychometrika 65.
     """
-    if math.isclose(abs(rho), 1):
-        return NAN, NAN
     return _fisher_interval(rho, n, 1 + rho**2 / 2)
 
 
 def _fisher_interval(r: float, n: int, variance: float) -> tuple[float, float]:
-    """The interval of a correlation whose Fisher z has this variance times 1 / (n - 3)."""
-    if n < 4 or math.isnan(r):
+    """The interval of a correlation whose Fisher z has this variance times 1 / (n - 3).
+
+    NaN at 1 and -1, where z is infinite: a few pairs often agree by chance, and that is not certainty.
+    """
+    if n < 4 or math.isnan(r) or 1 - abs(r) < PERFECT:
         return NAN, NAN
-    if abs(r) == 1:
-        return r, r
     half = float(stats.norm.ppf(0.5 + CONFIDENCE / 2)) * math.sqrt(variance / (n - 3))
     return math.tanh(math.atanh(r) - half), math.tanh(math.atanh(r) + half)
 

@@ -8,8 +8,8 @@ best, say), so that what is shown of the chosen was not chosen for its luck.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from statistics import fmean
 
 import pandas as pd
@@ -48,10 +48,6 @@ class Curve:
     def arm(self, depth: int) -> Arm | None:
         """The test scores at a depth as one side of a comparison; None where it was not run."""
         return self.average([depth]) if depth in self.by_depth else None
-
-    def mean(self, depth: int) -> float:
-        """Mean test score over seeds."""
-        return fmean(self.by_depth[depth].test.values())
 
     def by_seed(self, depths: Collection[int]) -> dict[int, list[float]]:
         """Test scores at these depths, in their order, of each seed that was run at all of them."""
@@ -104,6 +100,15 @@ class LayerEvidence:
             if size == "all":
                 all_of[model, task] = n_train
         return LayerEvidence(evidence, surgeries, operated, probed, all_of)
+
+    def shared_by(self, *surgeries: str) -> LayerEvidence:
+        """These surgeries alone, at the places, depths and seeds that all of them were run at."""
+        operated: dict[Place, Mapping[str, Mapping[int, Scores]]] = {}
+        for place, by_surgery in self.operated.items():
+            if set(surgeries) <= by_surgery.keys():
+                curves = [self.curve(place, surgery).by_depth for surgery in surgeries]
+                operated[place] = dict(zip(surgeries, _shared(curves), strict=True))
+        return replace(self, operated=operated)
 
     def models(self, paper_name: str) -> list[str]:
         """Models that play the paper's and have runs of surgeries or probes, in the order of the configuration."""
@@ -159,3 +164,19 @@ class LayerEvidence:
                 validation |= by_depth[layers].validation
                 test |= by_depth[layers].test
         return Scores(validation, test)
+
+
+def _shared(curves: Sequence[Mapping[int, Scores]]) -> list[dict[int, Scores]]:
+    """The scores of each curve at the depths and seeds (of test) that all have."""
+    seeds = {
+        depth: set.intersection(*(set(curve[depth].test) for curve in curves))
+        for depth in sorted(set.intersection(*map(set, curves)))
+    }
+    return [{depth: _at(curve[depth], common) for depth, common in seeds.items() if common} for curve in curves]
+
+
+def _at(scores: Scores, seeds: Collection[int]) -> Scores:
+    validation, test = (
+        {seed: score for seed, score in side.items() if seed in seeds} for side in (scores.validation, scores.test)
+    )
+    return Scores(validation, test)

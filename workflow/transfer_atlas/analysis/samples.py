@@ -13,6 +13,7 @@ from typing import Any
 import pandas as pd
 
 from transfer_atlas.analysis import intervals
+from transfer_atlas.analysis.evidence import mean_by_seed
 from transfer_atlas.analysis.runs import ordered
 
 Row = dict[str, Any]
@@ -56,6 +57,12 @@ def grouped(frame: pd.DataFrame, keys: Sequence[str], within: str) -> dict[Place
     for key, sample in samples(frame, [*keys, within]):
         groups.setdefault(tuple(key[name] for name in keys), {})[key[within]] = sample
     return groups
+
+
+def mean(cells: Sequence[Sample]) -> Sample:
+    """The mean over cells of the grid, at each seed that has them all; at least one cell."""
+    runs = tuple(run for cell in cells for run in cell.runs)
+    return Sample(mean_by_seed([cell.scores for cell in cells]), runs, cells[0].n_train)
 
 
 def estimated(sample: Sample | None, prefix: str = "", names: Sequence[str] = ESTIMATE) -> Row:

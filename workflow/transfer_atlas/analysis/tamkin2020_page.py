@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from transfer_atlas.analysis import claims_page, markdown
+from transfer_atlas.analysis.claims.claim import WHOLE
 from transfer_atlas.analysis.claims.tamkin2020 import PAPER
 
 Row = Mapping[Any, Any]
@@ -23,7 +24,8 @@ ANSWERS = {
 WHY = """\
 The authors' released code draws the weights of reinitialised layers 38 times smaller than the paper describes:
 `authors_code` here, the intended scale is `truncated_normal`. They did not test whether it matters. K15 judges their
-conclusions K1 to K7 again with the intended scale."""
+conclusions K1 to K7 with either, part by part (a task at a train size), at the depths and seeds that were run with
+both."""
 SCALES_NOT_RUN = """\
 Not run: it takes progressive surgeries with `init: authors_code` and with `init: truncated_normal` on a model with
 `paper_name: BERT-base`."""
@@ -35,7 +37,7 @@ of no difference. These decide nothing: a score may move while every conclusion 
 CLAIMS = f"""\
 **The preliminary numbers are digitised from preliminary plots in the authors' repository; they are not the paper's
 final numbers**, and rest on few runs. Thresholds are set from them. Ours minus theirs is like for like only without
-{markdown.DAGGER} and where no note tells of another train size. Where model or data only stand in
+{markdown.DAGGER} and where no note tells of another train size or of LayerNorms. Where model or data only stand in
 ({markdown.DAGGER}), a verdict says whether the *stand-in* does as the paper says of its own; it neither confirms nor
 refutes the paper. Estimates have 95 % intervals over seeds unless a note says over what. Parts that were run stand
 below their claim."""
@@ -75,7 +77,7 @@ def page(made: Mapping[str, pd.DataFrame], labels: Mapping[str, str]) -> str:
         *_survival(claims, labels),
         "## Claims",
         CLAIMS,
-        claims_page.table(claims, labels, COLUMNS),
+        claims_page.table(claims[~_mean_differences(claims)], labels, COLUMNS),
         *claims_page.stand_ins(claims, labels),
         "## Which layers gain most",
         *_gains(made["layer_gains"], labels),
@@ -85,52 +87,40 @@ def page(made: Mapping[str, pd.DataFrame], labels: Mapping[str, str]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def _mean_differences(claims: pd.DataFrame) -> pd.Series:
+    """Which rows are K15's mean differences: those of its parts that are about no other claim."""
+    return (claims["claim"] == SENSITIVITY) & ~claims["part"].isin([WHOLE, *claims["claim"]])
+
+
 def _survival(claims: pd.DataFrame, labels: Mapping[str, str]) -> list[str]:
     """An answer for each model, and how far scores move."""
-    judged = [group for group in claims_page.groups(claims) if group[0]["claim"] == SENSITIVITY]
+    differences = claims[_mean_differences(claims) | (claims["claim"] == SENSITIVITY) & (claims["part"] == WHOLE)]
+    judged = claims_page.groups(differences)
     run = [(whole, parts) for whole, parts in judged if whole["verdict"] != "not run"]
     if not run:
         return [SCALES_NOT_RUN]
-    ids = set(claims["claim"])
     told, rows = [], []
     missing = [markdown.entries(whole["models"], labels) for whole, _ in judged if whole["verdict"] == "not run"]
     for whole, parts in run:
-        again = [part for part in parts if part["part"] in ids]
-        moved = [part for part in parts if part["part"] not in ids]
+        moved = [part for part in parts if part["n"]]
         model = markdown.entries(whole["models"], labels)
-        told.append(_answer(whole, again, [part for part in moved if part["n"]], model + claims_page.dagger(whole)))
-        rows += [_moved(part, labels) for part in moved if part["n"]]
-        missing += [f"{model}: {part['part']}" for part in moved if not part["n"]]
+        told.append(_answer(whole, moved, model + claims_page.dagger(whole)))
+        rows += [_moved(part, labels) for part in moved]
+        missing += [f"{model}: {part['part']}" for part in parts if not part["n"]]
     if rows:
         header = ["our model", "our data", "in the paper", "train examples", "difference", "verdict", "note"]
         told += [MOVED, markdown.table(header, rows)]
     return [*told, *([f"Not run: {'; '.join(missing)}."] if missing else [])]
 
 
-def _answer(whole: Row, again: Sequence[Row], moved: Sequence[Row], model: str) -> str:
-    """One sentence: the verdict, which claims keep theirs, how far scores move, over how many seeds, between what."""
-
-    def having(*verdicts: str) -> list[str]:
-        return [part["part"] for part in again if part["verdict"] in verdicts]
-
-    kept, turned, open_ = having("supported"), having("contradicted"), having("inconclusive", "not run")
-    counts = [
-        f"{len(names)} {what}" + (f" ({', '.join(names)})" if names else "")
-        for names, what in (
-            (kept, "keep their verdict"),
-            (turned, "turn over"),
-            (open_, "are not decided under both scales"),
-        )
-    ]
+def _answer(whole: Row, moved: Sequence[Row], model: str) -> str:
+    """The verdict with how many parts of K1 to K7 do what, how far scores move, and over how many seeds."""
     known = [part["estimate"] for part in moved if not pd.isna(part["estimate"])]
     span = ""
     if known:
         ends = dict.fromkeys(markdown.number(end, signed=True) for end in (min(known), max(known)))
-        span = f"; scores averaged over depths move by {' to '.join(ends)} points, over {_seeds(moved)} (below)"
-    return (
-        f"**{ANSWERS[whole['verdict']]}**, for {model} (K15 {whole['verdict']}; {claims_page.own_note(whole)}): of "
-        f"{len(again)} conclusions {', '.join(counts)}{span}."
-    )
+        span = f" Scores averaged over depths move by {' to '.join(ends)} points, over {_seeds(moved)} (below)."
+    return f"**{ANSWERS[whole['verdict']]}**, for {model} (K15 {whole['verdict']}): {whole['note']}.{span}"
 
 
 def _seeds(moved: Sequence[Row]) -> str:

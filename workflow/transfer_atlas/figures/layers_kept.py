@@ -26,14 +26,17 @@ DASHES = ["--", "-.", ":"]
 
 @matplotlib.rc_context(style.STYLE)
 def draw(tables: Mapping[str, pd.DataFrame], labels: Mapping[str, str]) -> Figure:
-    """Draw the table `layers_kept`, and behind each panel the curve of `layer_probes` at the most train examples."""
-    table = plain(tables["layers_kept"])
-    if table.empty:
-        return style.not_run(TITLE)
+    """Draw the table `layers_kept`, and behind each panel the curve of `layer_probes` at the most train examples.
+
+    A model and task that was probed only has a panel of its own.
+    """
     # Size 2000 and all of 2000 examples are one line.
-    table = table.drop_duplicates([*KEYS, "n_train", "depth"])
+    table = plain(tables["layers_kept"]).drop_duplicates([*KEYS, "n_train", "depth"])
     probes = largest(tables["layer_probes"])
-    places = style.places(table, KEYS)
+    shown = pd.concat([table, _alone(probes, table)])
+    if shown.empty:
+        return style.not_run(TITLE)
+    places = style.places(shown, KEYS)
     varying = style.varying(places, KEYS)
     figure, grid = style.panels(places, width=3.9, height=3.1)
     handles: dict[str, Any] = {}
@@ -52,15 +55,17 @@ def draw(tables: Mapping[str, pd.DataFrame], labels: Mapping[str, str]) -> Figur
         style.label_ends(axes, ends, gap=0.075)
         style.layer_axis(axes, DEPTH)
         axes.set_title(style.heading(place, varying, labels))
-    note = "Number at the right of each line: train examples. All other layers reinitialised. "
-    note += style.seeds_note(table["n"])
+    notes = []
+    if len(table):
+        notes.append("Number at the right of each line: train examples. All other layers reinitialised.")
+        notes.append(style.seeds_note(table["n"]))
     if handles:
         examples = " to ".join(f"{n:,}" for n in sorted({probes["n_train"].min(), probes["n_train"].max()}))
-        note += (
-            f" Probing: a linear head on the frozen encoder cut to its bottom layers, {examples} examples, "
-            f"n = {style.count_range(probes['n'])}; its band is the same interval."
+        notes.append(
+            f"Probing: a linear head on the frozen encoder cut to its bottom layers, {examples} examples, "
+            f"n = {style.count_range(probes['n'])}; band: 95 % t interval."
         )
-    style.frame(figure, TITLE, note, handles)
+    style.frame(figure, TITLE, " ".join(notes), handles)
     return figure
 
 
@@ -69,6 +74,13 @@ def largest(probes: pd.DataFrame) -> pd.DataFrame:
     curves = [*PROBED, "recipe"]
     most = probes.groupby(curves)["n_train"].transform("max")
     return probes[probes["n_train"] == most].drop_duplicates([*curves, "layer"])
+
+
+def _alone(probes: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
+    """Places and metrics of the probes of models and tasks that have no curve; without recipe and surgery."""
+    places = plain(probes)[[*PROBED, "metric"]].drop_duplicates()
+    alone, curves = (pd.MultiIndex.from_frame(rows[["model", "task"]]) for rows in (places, table))
+    return places[~alone.isin(curves)]
 
 
 def _probes(axes: Axes, rows: pd.DataFrame, recipes: list[str], labels: Mapping[str, str]) -> dict[str, Any]:

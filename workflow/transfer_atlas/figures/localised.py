@@ -53,10 +53,8 @@ def draw(tables: Mapping[str, pd.DataFrame], labels: Mapping[str, str]) -> Figur
             handles[name] = style.intervals(axes, x, line, *looks[surgery])
         style.score_axis(axes, str(place["metric"]))
         axes.set_title(style.heading(place, varying, labels))
-    note = (
-        f"{style.seeds_note(table['n'])} Preserved: all other layers reinitialised. "
-        "Levels: what blocks are measured against; bands: the same interval."
-    )
+    note = f"{style.seeds_note(table['n'])} Preserved: all other layers reinitialised."
+    note += style.baselines_note(handles, "blocks")
     style.frame(figure, TITLE, note, handles)
     return figure
 

@@ -26,7 +26,8 @@ CROWDED = 14
 @matplotlib.rc_context(style.STYLE)
 def draw(tables: Mapping[str, pd.DataFrame], labels: Mapping[str, str]) -> Figure:
     """Draw the table `permutations`: the distribution over permutations, then each of them."""
-    table = tables["permutations"].drop_duplicates([*KEYS, "permutation"])
+    # Without number: the mean over permutations, which the box shows better.
+    table = tables["permutations"].dropna(subset="permutation").drop_duplicates([*KEYS, "permutation"])
     if table.empty:
         return style.not_run(TITLE)
     places = style.places(table, KEYS)
@@ -52,7 +53,7 @@ def draw(tables: Mapping[str, pd.DataFrame], labels: Mapping[str, str]) -> Figur
         axes.set_xlabel("number of the permutation")
         style.score_axis(axes, str(place["metric"]))
         axes.set_title(style.heading(place, varying, labels))
-    note = f"{style.seeds_note(table['n'])} Levels: what permutations are measured against; bands: the same interval."
+    note = style.seeds_note(table["n"]) + style.baselines_note(handles, "permutations")
     if any_boxed:
         note += " Box: quartiles and median over permutations, whiskers to the lowest and highest."
     style.frame(figure, TITLE, note, handles)

@@ -81,7 +81,9 @@ def places(table: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
     """The combinations of `keys` with their metric, a panel each: the tasks of one combination follow each other."""
     found = table[[*keys, "metric"]].drop_duplicates()
     others = [key for key in keys if key != "task"]
-    return found.iloc[found.groupby(others, sort=False).ngroup().argsort(kind="stable")] if others else found
+    return (
+        found.iloc[found.groupby(others, sort=False, dropna=False).ngroup().argsort(kind="stable")] if others else found
+    )
 
 
 def within(table: pd.DataFrame, place: Mapping[Hashable, Any], keys: Sequence[str]) -> pd.DataFrame:
@@ -172,11 +174,11 @@ def show(name: str, labels: Mapping[str, str]) -> str:
 
 
 def heading(place: Mapping[Any, Any], varying: Iterable[str], labels: Mapping[str, str]) -> str:
-    """A panel's title: its task, and on a second line what else tells it from the other panels."""
+    """A panel's title: its task, and on a second line what else tells it from the other panels, where it has it."""
     others = [
         f"{place[name]:,} train examples" if name == "n_train" else show(str(place[name]), labels)
         for name in varying
-        if name != "task"
+        if name != "task" and not pd.isna(place[name])
     ]
     return "\n".join([show(place["task"], labels), *([", ".join(others)] if others else [])])
 
@@ -233,6 +235,13 @@ def baselines(axes: Axes, rows: pd.DataFrame) -> dict[str, Any]:
             across = levels.iloc[[level, level]]
             handles[text] = band(axes, axes.get_xlim(), across, colour, linestyle)
     return handles
+
+
+def baselines_note(handles: Mapping[str, Any], what: str) -> str:
+    """How to read the levels that `baselines` drew, for the small print; empty where it drew none."""
+    if not any(text in handles for text, _, _ in BASELINES.values()):
+        return ""
+    return f" Levels: what {what} are measured against; bands: the same interval."
 
 
 def layer_axis(axes: Axes, name: str) -> None:

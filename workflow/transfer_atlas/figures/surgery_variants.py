@@ -57,18 +57,25 @@ def draw(tables: Mapping[str, pd.DataFrame], labels: Mapping[str, str]) -> Figur
         place = places.iloc[i].to_dict()
         panel, compared = style.within(curves, place, KEYS), style.within(differences, place, KEYS)
         for name, handle in _curves(above, panel, looks).items():
-            handles[style.show(name, labels) + (", the reference" if name in references else "")] = handle
+            handles[style.show(name, labels) + (", the reference" if references == [name] else "")] = handle
         _differences(below, compared, looks, last=int(panel["depth"].max()))
         above.set_xlim(below.get_xlim())
         above.set_xticks(below.get_xticks(), [])
         style.score_axis(above, str(place["metric"]))
-        above.set_title(style.heading(place, varying, labels))
+        above.set_title("\n".join([style.heading(place, varying, labels), *_told(compared, references, labels)]))
     note = (
         f"{style.seeds_note(curves['n'])} Below: each minus the reference, paired by seed; mean: over all depths "
         "where a layer is reinitialised, with the interval of that mean. With all layers kept all are the same run."
     )
     style.frame(figure, TITLE, note, handles)
     return figure
+
+
+def _told(compared: pd.DataFrame, references: list[str], labels: Mapping[str, str]) -> list[str]:
+    """Which surgery is the panel's reference, where it is not the same in all panels."""
+    if len(references) == 1:
+        return []
+    return [f"reference: {style.show(name, labels)}" for name in dict.fromkeys(compared["reference"])]
 
 
 def _curves(axes: Axes, panel: pd.DataFrame, looks: Looks) -> dict[str, Any]:

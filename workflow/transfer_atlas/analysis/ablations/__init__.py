@@ -22,10 +22,10 @@ def tables(main: pd.DataFrame, surgeries: Mapping[str, Surgery], layers: Mapping
         layers: number of layers of each model.
     """
     return {
-        "layers_kept": layers_kept(main, surgeries),
-        "layer_gains": layer_gains(main, surgeries),
+        "layers_kept": layers_kept(main, surgeries, layers),
+        "layer_gains": layer_gains(main, surgeries, layers),
         "layer_probes": layer_probes(main),
-        "layer_scores": layer_scores(main, surgeries),
+        "layer_scores": layer_scores(main, surgeries, layers),
         "localised": localised(main, surgeries, layers),
         "permutations": permutations(main, surgeries, layers),
         "permutation_correlations": permutation_correlations(main, surgeries),

@@ -50,5 +50,5 @@ def localised(main: pd.DataFrame, surgeries: Mapping[str, Surgery], layers: Mapp
 
 def _none(scratch: Mapping[str, Sample], surgeries: Mapping[str, Surgery], surgery: Surgery) -> Sample | None:
     """The encoder whose layers were all reinitialised in the way of `surgery`."""
-    alike = (none for name, none in scratch.items() if selection.same_new_layers(surgeries[name], surgery))
+    alike = (none for name, none in scratch.items() if not selection.differing(surgeries[name], surgery))
     return next(alike, None)

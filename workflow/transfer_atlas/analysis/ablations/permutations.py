@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
+from typing import get_args
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
-from transfer_atlas.analysis import intervals
 from transfer_atlas.analysis.ablations import selection
 from transfer_atlas.analysis.columns import BASELINE, DIFFERENCE, table
-from transfer_atlas.analysis.samples import Compared, Row, Sample, difference, estimated, grouped, holm, samples
+from transfer_atlas.analysis.correlations import Kind, correlate
+from transfer_atlas.analysis.samples import Compared, Row, Sample, difference, estimated, grouped, holm, mean
 from transfer_atlas.settings import Surgery
 from transfer_atlas.surgeries import permutation
 
 
 def permutations(main: pd.DataFrame, surgeries: Mapping[str, Surgery], layers: Mapping[str, int]) -> pd.DataFrame:
     """Score of each permutation of the layers, and its score minus the full encoder's.
+
+    Then, without number and order, the mean over all of them at the seeds that have them all. An order that several
+    numbers stand for counts once there, and the layers' own order is none that permutes them. The permutations are a
+    fixed set that all seeds share, and all are compared with the same full encoder: its interval is over seeds too.
 
     Beside them the full encoder, and the one with all layers reinitialised by the first progressive surgery that was
     run there; empty where not run. `order` tells the old layer at each place, lowest first.
@@ -31,25 +34,28 @@ def permutations(main: pd.DataFrame, surgeries: Mapping[str, Surgery], layers: M
     """
     full = selection.full(main, surgeries, layers)
     scratch = selection.scratch(main, surgeries)
+    keys = [*selection.PLACE, "surgery"]
     rows: list[Row] = []
     compared: list[Compared] = []
-    for key, sample in samples(_permuted(main, surgeries), [*selection.PLACE, "surgery", "depth"]):
+    for here, by_number in grouped(_permuted(main, surgeries), keys, "depth").items():
+        key = dict(zip(keys, here, strict=True))
         place = selection.place_of(key)
         whole = full.get(place)
         none = next(iter(scratch.get(place, {}).values()), None)
-        rows.append(
-            {
-                **key,
-                "n_train": sample.n_train,
-                "permutation": key["depth"],
-                "order": " ".join(map(str, permutation(int(key["depth"]), layers[key["model"]]))),
-                **estimated(sample),
-                **difference(DIFFERENCE, sample, whole),
-                **estimated(whole, "full_", BASELINE),
-                **estimated(none, "none_", BASELINE),
-            }
-        )
-        compared.append((sample.runs, whole.runs if whole else ()))
+        for number, order, sample in _with_mean(by_number, layers[key["model"]]):
+            rows.append(
+                {
+                    **key,
+                    "n_train": sample.n_train,
+                    "permutation": number,
+                    "order": None if order is None else " ".join(map(str, order)),
+                    **estimated(sample),
+                    **difference(DIFFERENCE, sample, whole),
+                    **estimated(whole, "full_", BASELINE),
+                    **estimated(none, "none_", BASELINE),
+                }
+            )
+            compared.append((sample.runs, whole.runs if whole else ()))
     return table("permutations", holm(rows, compared))
 
 
@@ -89,17 +95,24 @@ def _permuted(main: pd.DataFrame, surgeries: Mapping[str, Surgery]) -> pd.DataFr
     return selection.of_kind(main, surgeries, "permute")
 
 
+def _with_mean(
+    by_number: Mapping[int, Sample], layers: int
+) -> Iterator[tuple[int | None, tuple[int, ...] | None, Sample]]:
+    """Number, order and sample of each permutation, then the mean over their orders but the layers' own."""
+    by_order: dict[tuple[int, ...], Sample] = {}
+    for number, sample in by_number.items():
+        order = permutation(int(number), layers)
+        by_order.setdefault(order, sample)
+        yield number, order, sample
+    by_order.pop(tuple(range(1, layers + 1)), None)
+    if by_order:
+        yield None, None, mean(list(by_order.values()))
+
+
 def _correlations(x: Sequence[float], y: Sequence[float]) -> Row:
-    """Both correlations with interval and p. Undefined where a score is, where all are equal, and below three pairs,
-    which always lie on a line."""
-    n = len(x)
-    r, p, rho, rho_p = (math.nan,) * 4
-    if n >= 3 and np.isfinite([x, y]).all() and np.ptp(x) > 0 and np.ptp(y) > 0:
-        r, p = map(float, stats.pearsonr(x, y))
-        rho, rho_p = map(float, stats.spearmanr(x, y))
-    low, high = intervals.correlation_interval(r, n)
-    rho_low, rho_high = intervals.rank_correlation_interval(rho, n)
-    return {
-        **{"spearman": rho, "spearman_low": rho_low, "spearman_high": rho_high, "spearman_p": rho_p},
-        **{"pearson": r, "pearson_low": low, "pearson_high": high, "pearson_p": p},
-    }
+    """Both correlations with interval and p."""
+    row: Row = {}
+    for kind in get_args(Kind):
+        found = correlate(x, y, kind)
+        row |= {kind: found.r, f"{kind}_low": found.low, f"{kind}_high": found.high, f"{kind}_p": found.p}
+    return row

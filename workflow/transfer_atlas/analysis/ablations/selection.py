@@ -16,7 +16,7 @@ from transfer_atlas.settings import Surgery
 # Where one surgery is compared with another, or with none.
 PLACE = ("model", "task", "recipe", "size", "metric")
 # What a reinitialised layer gets. Encoders with no pretrained layer left differ in nothing else.
-NEW_LAYERS = ("init", "biases", "layer_norm", "rate_factor")
+SCHEME = ("init", "biases", "layer_norm", "rate_factor")
 
 
 def place_of(row: Row) -> Place:
@@ -35,12 +35,20 @@ def full(main: pd.DataFrame, surgeries: Mapping[str, Surgery], layers: Mapping[s
     Args:
         layers: number of layers of each model.
     """
-    untouched = main[(main["surgery"] == "none") & main["depth"].isna() & (main["intermediate"] == "none")]
+    return {place_of(key): sample for key, sample in samples(_untouched(main, surgeries, layers), PLACE)}
+
+
+def curves(main: pd.DataFrame, surgeries: Mapping[str, Surgery], layers: Mapping[str, int]) -> pd.DataFrame:
+    """The runs with progressive surgery; each curve ends in the untouched encoder, by whatever name that was run.
+
+    Args:
+        layers: number of layers of each model.
+    """
     progressive = of_kind(main, surgeries, "progressive")
-    kept = progressive[(progressive["depth"] == progressive["model"].map(layers)).fillna(False)]
-    # One run, with one digest, by whatever name it was asked for.
-    runs = ordered(pd.concat([untouched, kept])).drop_duplicates([*PLACE, "seed"])
-    return {place_of(key): sample for key, sample in samples(runs, PLACE)}
+    here = progressive[[*PLACE, "surgery"]].drop_duplicates()
+    ends = _untouched(main, surgeries, layers).drop(columns="surgery").merge(here, on=list(PLACE))
+    ends["depth"] = ends["model"].map(layers).astype(main["depth"].dtype)
+    return pd.concat([progressive[~_keeps_all(progressive, layers)], ends[main.columns]], ignore_index=True)
 
 
 def scratch(main: pd.DataFrame, surgeries: Mapping[str, Surgery]) -> dict[Place, dict[str, Sample]]:
@@ -50,6 +58,23 @@ def scratch(main: pd.DataFrame, surgeries: Mapping[str, Surgery]) -> dict[Place,
     return {place: {name: at[name] for name in surgeries if name in at} for place, at in found.items()}
 
 
-def same_new_layers(one: Surgery, other: Surgery) -> bool:
-    """Whether reinitialised layers get the same from both."""
-    return all(getattr(one, name) == getattr(other, name) for name in NEW_LAYERS)
+def differing(one: Surgery, other: Surgery) -> list[str]:
+    """The settings of the scheme by which reinitialised layers get something else from one surgery than from the other.
+
+    Whatever the surgeries' kinds; empty where new layers get the same.
+    """
+    return [name for name in SCHEME if getattr(one, name) != getattr(other, name)]
+
+
+def _untouched(main: pd.DataFrame, surgeries: Mapping[str, Surgery], layers: Mapping[str, int]) -> pd.DataFrame:
+    """The runs of untouched encoders, one for each place and seed."""
+    whole = main[(main["surgery"] == "none") & main["depth"].isna() & (main["intermediate"] == "none")]
+    progressive = of_kind(main, surgeries, "progressive")
+    # One run, with one digest, by whatever name it was asked for.
+    runs = pd.concat([whole, progressive[_keeps_all(progressive, layers)]])
+    return ordered(runs).drop_duplicates([*PLACE, "seed"])
+
+
+def _keeps_all(progressive: pd.DataFrame, layers: Mapping[str, int]) -> pd.Series:
+    """Which of the runs with progressive surgery keep all layers."""
+    return (progressive["depth"] == progressive["model"].map(layers)).fillna(False).astype(bool)

@@ -6,10 +6,9 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from transfer_atlas.analysis.ablations.selection import NEW_LAYERS, PLACE, of_kind
+from transfer_atlas.analysis.ablations.selection import PLACE, curves, differing
 from transfer_atlas.analysis.columns import DIFFERENCE, table
-from transfer_atlas.analysis.evidence import mean_by_seed
-from transfer_atlas.analysis.samples import Compared, Row, Sample, difference, estimated, holm, samples
+from transfer_atlas.analysis.samples import Compared, Row, Sample, difference, estimated, holm, mean, samples
 from transfer_atlas.settings import Surgery
 
 
@@ -24,13 +23,13 @@ def surgery_variants(main: pd.DataFrame, surgeries: Mapping[str, Surgery], layer
         surgeries: the configuration's entries; their order says which is the reference.
         layers: number of layers of each model.
     """
-    curves: dict[tuple[str, ...], dict[str, dict[int, Sample]]] = {}
-    for key, sample in samples(of_kind(main, surgeries, "progressive"), [*PLACE, "surgery", "depth"]):
+    at: dict[tuple[str, ...], dict[str, dict[int, Sample]]] = {}
+    for key, sample in samples(curves(main, surgeries, layers), [*PLACE, "surgery", "depth"]):
         place = tuple(key[name] for name in PLACE)
-        curves.setdefault(place, {}).setdefault(key["surgery"], {})[int(key["depth"])] = sample
+        at.setdefault(place, {}).setdefault(key["surgery"], {})[int(key["depth"])] = sample
     rows: list[Row] = []
     compared: list[Compared] = []
-    for place, by_surgery in curves.items():
+    for place, by_surgery in at.items():
         reference, *variants = (name for name in surgeries if name in by_surgery)
         here = dict(zip(PLACE, place, strict=True))
         for variant in variants:
@@ -57,9 +56,7 @@ def changed(reference: Surgery, variant: Surgery) -> str:
     """What reinitialised layers get from `variant` for what they get from `reference`."""
     return (
         "; ".join(
-            f"{name}: {getattr(variant, name)} for {getattr(reference, name)}"
-            for name in NEW_LAYERS
-            if getattr(variant, name) != getattr(reference, name)
+            f"{name}: {getattr(variant, name)} for {getattr(reference, name)}" for name in differing(reference, variant)
         )
         or "nothing"
     )
@@ -73,12 +70,6 @@ def _pairs(
     pairs: list[tuple[int | None, Sample, Sample]] = [(depth, reference[depth], variant[depth]) for depth in common]
     reinitialised = [depth for depth in common if depth < layers]
     if reinitialised:
-        means = [_mean([side[depth] for depth in reinitialised]) for side in (reference, variant)]
+        means = [mean([side[depth] for depth in reinitialised]) for side in (reference, variant)]
         pairs.append((None, means[0], means[1]))
     return pairs
-
-
-def _mean(depths: list[Sample]) -> Sample:
-    """The mean over depths at each seed that has them all."""
-    runs = tuple(run for sample in depths for run in sample.runs)
-    return Sample(mean_by_seed([sample.scores for sample in depths]), runs, depths[0].n_train)

@@ -10,7 +10,7 @@ is a mean over tasks of which one was not run. Where neither side of a compariso
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -23,6 +23,7 @@ Verdict = Literal["supported", "contradicted", "inconclusive", "not run"]
 NO_ESTIMATE = Estimate(NAN, NAN, 0, NAN, NAN)
 WHOLE = "all"
 POINTS = "points"
+UNDEFINED = "a score is undefined"
 
 COLUMNS = {
     "paper": "str",
@@ -124,18 +125,29 @@ def conjunction(verdicts: Sequence[Verdict]) -> Verdict:
     return "supported" if all(verdict == "supported" for verdict in verdicts) else "inconclusive"
 
 
-def bounded(claim: Claim, found: Estimate, bound: Bound) -> Claim:
-    """`claim` with an estimate and what it says about the bound; not run without any value."""
+def bounded(claim: Claim, found: Estimate, bound: Bound, undefined: str = UNDEFINED) -> Claim:
+    """`claim` with an estimate and what it says about the bound; not run without any value.
+
+    Args:
+        undefined: why an estimate that is undefined is so.
+    """
     if found.n == 0:
         return replace(claim, verdict="not run", bound=str(bound))
     note = ""
     if found.n == 1:
         note = "one seed: no interval"
     elif math.isnan(found.mean):
-        note = "a score is undefined"
+        note = undefined
+    elif math.isnan(found.low):
+        note = "no interval"
     elif found.sd == 0:
-        note = "the same at every seed: the interval says nothing about other examples"
+        note = "no scatter over seeds: the interval says nothing about other examples"
     return replace(claim, verdict=bound.judge(found), estimate=found, bound=str(bound)).noted(note)
+
+
+def why_undefined(scores: Iterable[float], otherwise: str) -> str:
+    """Why nothing can be estimated from these scores: one of them is undefined, or else what is said of them."""
+    return otherwise if all(map(math.isfinite, scores)) else UNDEFINED
 
 
 def undecided(claim: Claim, reason: str) -> Claim:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from transfer_atlas.analysis.claims.claim import Bound, Claim, bounded, undecided
+from transfer_atlas.analysis.claims.claim import UNDEFINED, Bound, Claim, bounded, undecided
 from transfer_atlas.analysis.evidence import Arm, Contrast, Evidence, System, mean_by_seed
 from transfer_atlas.analysis.intervals import Estimate, estimate
 from transfer_atlas.analysis.published import Published
@@ -69,9 +69,11 @@ def judged(
     contrasts: Sequence[Contrast],
     published: Published | None,
     missing: Sequence[str] = (),
+    undefined: str = UNDEFINED,
 ) -> Claim:
     """The claim judged on the mean over seeds of these comparisons (`judged_on`)."""
-    return judged_on(claim, evidence, estimate(list(by_seed.values())), bound, contrasts, published, missing)
+    found = estimate(list(by_seed.values()))
+    return judged_on(claim, evidence, found, bound, contrasts, published, missing, undefined)
 
 
 def judged_on(
@@ -82,17 +84,19 @@ def judged_on(
     contrasts: Sequence[Contrast],
     published: Published | None,
     missing: Sequence[str] = (),
+    undefined: str = UNDEFINED,
 ) -> Claim:
     """The claim judged on what came out of these comparisons.
 
     It cannot be decided without some of its tasks (`missing`), nor where neither side of a comparison learnt anything.
+    `undefined` tells why nothing may have come out.
     """
     claim = played_by(claim, evidence, [arm for contrast in contrasts for arm in (contrast.left, contrast.right)])
     if missing:
         claim = claim.noted(f"not decided without {', '.join(missing)}")
     if found.n == 0:
         claim = claim.noted("the two sides have no seed in common")
-    made = bounded(beside(claim, evidence, published), found, bound)
+    made = bounded(beside(claim, evidence, published), found, bound, undefined)
     made = replace(made, verdict="inconclusive") if missing or found.n == 0 else made
     unlearnt = not_learnt(contrasts)
     if not unlearnt:

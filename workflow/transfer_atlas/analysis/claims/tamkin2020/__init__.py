@@ -11,8 +11,9 @@ from transfer_atlas.analysis.claims.tamkin2020.blocks import k8, k12
 from transfer_atlas.analysis.claims.tamkin2020.curves import k1, k2, k3, k4, k5, k6, k13
 from transfer_atlas.analysis.claims.tamkin2020.permutations import k10, k11
 from transfer_atlas.analysis.claims.tamkin2020.probing import k7, k9
+from transfer_atlas.analysis.claims.tamkin2020.sensitivity import k15
 from transfer_atlas.analysis.claims.tamkin2020.subject import BERT, PAPER, Subject
-from transfer_atlas.analysis.claims.tamkin2020.variants import k14, k15
+from transfer_atlas.analysis.claims.tamkin2020.variants import k14
 from transfer_atlas.analysis.layer_evidence import LayerEvidence
 
 __all__ = ["PAPER", "claims"]

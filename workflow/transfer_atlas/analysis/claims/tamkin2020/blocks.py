@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from transfer_atlas.analysis.claims.claim import Bound, Claim, whole
+from transfer_atlas.analysis.claims.claim import Bound, Claim, undecided, whole
 from transfer_atlas.analysis.claims.comparisons import judged
 from transfer_atlas.analysis.claims.tamkin2020.subject import (
     COLA,
@@ -70,7 +70,9 @@ def _loses(part: Claim, stage: Stage) -> Claim:
     best = max(known, key=lambda lowest: sum(known[lowest]))
     part = part.noted(f"layers {best} to {best + width - 1} probe best, chosen on validation of {len(known)} blocks")
     contrast = Contrast(full, curve.average([best]))
-    return judged(part, stage.subject.evidence, contrast.by_seed, LOSS, [contrast], None)
+    made = judged(part, stage.subject.evidence, contrast.by_seed, LOSS, [contrast], None)
+    # Another block might probe better.
+    return _of_all(made, stage, len(known), "both preserved and probed")
 
 
 def _lowest_hurts_more(part: Claim, stage: Stage) -> Claim:
@@ -92,12 +94,19 @@ def _worst_is_below(part: Claim, stage: Stage) -> Claim:
     worst = min(others, key=lambda lowest: curve.by_depth[lowest].rank)
     width = _width(stage)
     told = f"layers {worst} to {worst + width - 1} are missed most, chosen on validation of {len(others)} other blocks"
-    return _judged(part.noted(told), stage, curve, highest, worst)
+    # Another block might be missed more.
+    return _of_all(_judged(part.noted(told), stage, curve, highest, worst), stage, len(curve.depths), "run")
 
 
 def _judged(part: Claim, stage: Stage, curve: Curve, left: int, right: int) -> Claim:
     contrast = Contrast(curve.average([left]), curve.average([right]))
     return judged(part, stage.subject.evidence, contrast.by_seed, MORE, [contrast], None)
+
+
+def _of_all(part: Claim, stage: Stage, run: int, how: str) -> Claim:
+    """The part, undecided unless it was chosen among all blocks of the width."""
+    blocks = _highest(stage)
+    return part if run == blocks else undecided(part, f"{run} of {blocks} blocks were {how}")
 
 
 def _width(stage: Stage) -> int:

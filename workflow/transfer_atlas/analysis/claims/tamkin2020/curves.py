@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
+from itertools import chain
 from statistics import fmean
 
 import numpy as np
-from scipy import stats
 
 from transfer_atlas.analysis import deviations
-from transfer_atlas.analysis.claims.claim import Bound, Claim, bounded, undecided, whole
+from transfer_atlas.analysis.claims.claim import UNDEFINED, Bound, Claim, bounded, undecided, whole, why_undefined
 from transfer_atlas.analysis.claims.comparisons import beside, judged, judged_on, played_by
 from transfer_atlas.analysis.claims.layers import at_every_layer
 from transfer_atlas.analysis.claims.tamkin2020.subject import (
@@ -27,8 +28,10 @@ from transfer_atlas.analysis.claims.tamkin2020.subject import (
     part_of,
     printed,
 )
+from transfer_atlas.analysis.correlations import correlate
 from transfer_atlas.analysis.evidence import Contrast
 from transfer_atlas.analysis.intervals import NAN, estimate
+from transfer_atlas.analysis.jackknife import jackknife
 from transfer_atlas.analysis.published import Published, find, minus
 
 # The rank correlation of fewer depths says too little.
@@ -43,7 +46,7 @@ def k1(subject: Subject) -> Claim:
         "least 0.9)",
         OURS,
         subject.progressive,
-        note="the mean over seeds of each seed's Spearman correlation",
+        note="Spearman correlation of the means over seeds, jackknife interval over seeds",
     )
     claim = replace(claim, unit="rank correlation")
     parts: list[Claim] = []
@@ -161,22 +164,22 @@ def k13(subject: Subject) -> Claim:
     return whole(claim, parts)
 
 
-def rank_correlation(depths: list[int], scores: list[float]) -> float:
-    """Spearman's rho; NaN for scores that are all the same or undefined."""
-    if not np.isfinite(scores).all() or np.ptp(scores) == 0:
-        return NAN
-    return float(stats.spearmanr(depths, scores).statistic)
-
-
 def _rises(part: Claim, stage: Stage) -> Claim:
     curve = stage.curve
     if len(curve.depths) < FEWEST_DEPTHS:
         return part.noted(f"needs {FEWEST_DEPTHS} depths, {len(curve.depths)} were run")
-    by_seed = {seed: rank_correlation(curve.depths, scores) for seed, scores in curve.by_seed(curve.depths).items()}
-    of_means = rank_correlation(curve.depths, [fmean(curve.by_depth[depth].test.values()) for depth in curve.depths])
+    by_seed = list(curve.by_seed(curve.depths).values())
+
+    def rho(seeds: Sequence[Sequence[float]]) -> float:
+        """Spearman's correlation of depths with the means over these seeds."""
+        return correlate(curve.depths, np.mean(seeds, axis=0).tolist(), "spearman").r
+
+    found = jackknife(rho, by_seed, within=(-1, 1))
+    if by_seed:
+        part = part.noted(f"{fmean(rho([scores]) for scores in by_seed):.2f} on average over each seed's own")
     ends = Contrast(curve.average([curve.depths[-1]]), curve.average([curve.depths[0]]))
-    part = part.noted(f"{of_means:.2f} of the means over seeds")
-    return judged(part, stage.subject.evidence, by_seed, Bound(low=0.9), [ends], None)
+    undefined = why_undefined(chain(*by_seed), "the same score at all depths")
+    return judged_on(part, stage.subject.evidence, found, Bound(low=0.9), [ends], None, undefined=undefined)
 
 
 def _minus(
@@ -249,10 +252,11 @@ def _share(bound: Bound, published: Published | None) -> Judge:
             seed: (kept - scratch) / (full - scratch) if full > scratch else NAN
             for seed, (scratch, kept, full) in curve.by_seed(depths).items()
         }
-        without_gain = sum(np.isnan(share) for share in by_seed.values())
+        without_gain = sum(full <= scratch for scratch, _, full in curve.by_seed(depths).values())
         if without_gain:
             part = part.noted(f"no share: at {without_gain} of {len(by_seed)} seeds all layers together gain nothing")
-        return judged(part, subject.evidence, by_seed, bound, [Contrast(every, some)], published)
+        undefined = "" if without_gain else UNDEFINED
+        return judged(part, subject.evidence, by_seed, bound, [Contrast(every, some)], published, undefined=undefined)
 
     return judge
 
@@ -266,8 +270,10 @@ def _scatter(depth: int, bound: Bound) -> Judge:
             return part
         if left.n_train == right.n_train:
             return part.noted("one train size plays both")
-        found = deviations.log_ratio([list(left.test.values())], [list(right.test.values())])
-        return judged_on(part, small.subject.evidence, found, bound, [Contrast(left, right)], None)
+        values = [list(arm.test.values()) for arm in (left, right)]
+        found = deviations.log_ratio([values[0]], [values[1]])
+        undefined = why_undefined(chain(*values), "the same score at every seed of one train size")
+        return judged_on(part, small.subject.evidence, found, bound, [Contrast(left, right)], None, undefined=undefined)
 
     return judge
 

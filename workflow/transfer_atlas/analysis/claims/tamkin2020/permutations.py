@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from itertools import combinations
 from statistics import fmean
-
-import numpy as np
-from scipy import stats
 
 from transfer_atlas.analysis.claims.claim import Bound, Claim, Verdict, whole
 from transfer_atlas.analysis.claims.comparisons import NEITHER_LEARNT, judged, played_by
 from transfer_atlas.analysis.claims.tamkin2020.subject import TASKS, Size, Stage, Subject, part_of
 from transfer_atlas.analysis.constant_answers import neither_better
+from transfer_atlas.analysis.correlations import Correlation, correlate
 from transfer_atlas.analysis.evidence import Contrast
-from transfer_atlas.analysis.intervals import NAN, Estimate, holm, rank_correlation_interval
+from transfer_atlas.analysis.intervals import NAN, Estimate, holm
 
 BELOW = Bound(low=5)
 ANY_BELOW = Bound(low=0, open=True)
 SIGNIFICANCE = 0.05
-# Of fewer permutations no order is rare enough to come out significant.
-FEWEST = 5
+# The paper's number of permutations. With fewer, hardly any correlation can come out significant.
+FEWEST = 10
 
 
 def k10(subject: Subject) -> Claim:
@@ -63,9 +62,7 @@ class _Pair:
     """How alike permutations act on two tasks."""
 
     name: str
-    r: float
-    p: float
-    n: int
+    found: Correlation
     learnt: bool
 
     @staticmethod
@@ -77,33 +74,29 @@ class _Pair:
         learnt = not any(
             neither_better([scores.test for scores in curve.by_depth.values()], curve.constant) for curve in curves
         )
-        name = f"{one.paper_task} and {other.paper_task}"
-        if len(numbers) < 3 or not np.isfinite([x, y]).all() or np.ptp(x) == 0 or np.ptp(y) == 0:
-            return _Pair(name, NAN, NAN, len(numbers), learnt)
-        found = stats.spearmanr(x, y)
-        return _Pair(name, float(found.statistic), float(found.pvalue), len(numbers), learnt)
+        return _Pair(f"{one.paper_task} and {other.paper_task}", correlate(x, y, "spearman"), learnt)
 
 
 def _judged(claim: Claim, subject: Subject, stages: list[Stage], pairs: list[_Pair]) -> Claim:
-    adjusted = holm([pair.p for pair in pairs])
-    decided = [
-        (pair, p) for pair, p in zip(pairs, adjusted, strict=True) if pair.learnt and pair.n >= FEWEST and p >= 0
-    ]
+    adjusted = holm([pair.found.p for pair in pairs])
+    decided = [p for pair, p in zip(pairs, adjusted, strict=True) if pair.learnt and pair.found.n >= FEWEST and p >= 0]
     verdict: Verdict = "inconclusive"
-    if any(p > SIGNIFICANCE for _, p in decided):
+    if any(p > SIGNIFICANCE for p in decided):
         verdict = "supported"
     elif len(decided) == len(list(combinations(TASKS, 2))):
         verdict = "contradicted"
-    lowest = min(pairs, key=lambda pair: (np.isnan(pair.r), pair.r))
-    told = [f"{pair.name}: r = {pair.r:.2f}, p = {p:.3f}" for pair, p in zip(pairs, adjusted, strict=True)]
+    lowest = min((pair.found for pair in pairs), key=lambda found: (math.isnan(found.r), found.r))
+    told = [f"{pair.name}: r = {pair.found.r:.2f}, p = {p:.3f}" for pair, p in zip(pairs, adjusted, strict=True)]
     arms = [stage.curve.average(stage.curve.depths) for stage in stages]
     claim = played_by(claim, subject.evidence, arms)
     for stage in stages:
         claim = claim.noted(f"{stage.paper_task}: {stage.note}" if stage.note else "")
-    found = Estimate(lowest.r, NAN, lowest.n, *rank_correlation_interval(lowest.r, lowest.n))
+    found = Estimate(lowest.r, NAN, lowest.n, lowest.low, lowest.high)
     claim = replace(claim, verdict=verdict, estimate=found).noted("; ".join(told))
     if not all(pair.learnt for pair in pairs):
         claim = claim.noted(f"{NEITHER_LEARNT} on a task of {', '.join(p.name for p in pairs if not p.learnt)}")
+    if lowest.n < FEWEST:
+        return claim.noted(f"{lowest.n} permutations are too few to tell, the paper has {FEWEST}")
     return claim.noted(f"weak by construction: {lowest.n} permutations")
 
 
@@ -117,23 +110,18 @@ def _stage(subject: Subject, paper_task: str, permute: str | None) -> Stage | No
 
 
 def _mean_below(part: Claim, stage: Stage) -> Claim:
-    """The untouched encoder minus each permutation (means over the seeds of both); the interval is over these."""
+    """The untouched encoder minus the mean over permutations at each seed: the permutations are a fixed set."""
     full, curve = stage.full, stage.curve
     if full is None:
         return part
-    contrasts = [Contrast(full, curve.average([number])) for number in curve.depths]
-    by_number = {
-        number: fmean(contrast.by_seed.values())
-        for number, contrast in zip(curve.depths, contrasts, strict=True)
-        if contrast.by_seed
-    }
-    part = part.noted(f"interval over {len(by_number)} permutations")
+    contrast = Contrast(full, curve.average(curve.depths))
+    part = part.noted(f"of these {len(curve.depths)} permutations, whatever others would do; interval over seeds")
     surgery = stage.subject.progressive
     scratch = stage.subject.known.curve(stage.place, surgery).arm(0) if surgery else None
     if scratch is not None:
         permuted = fmean(fmean(scores.test.values()) for scores in curve.by_depth.values())
         part = part.noted(f"{permuted:.1f} on average, {fmean(scratch.test.values()):.1f} with no layer kept")
-    return judged(part, stage.subject.evidence, by_number, BELOW, contrasts, None)
+    return judged(part, stage.subject.evidence, contrast.by_seed, BELOW, [contrast], None)
 
 
 def _best_below(part: Claim, stage: Stage) -> Claim:

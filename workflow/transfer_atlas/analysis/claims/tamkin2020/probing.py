@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import chain
 from statistics import fmean
 
 import numpy as np
 
-from transfer_atlas.analysis.claims.claim import Bound, Claim, undecided, whole
+from transfer_atlas.analysis.claims.claim import Bound, Claim, undecided, whole, why_undefined
 from transfer_atlas.analysis.claims.comparisons import judged
 from transfer_atlas.analysis.claims.tamkin2020.subject import (
     LAYERS,
@@ -108,12 +109,13 @@ def _closer(part: Claim, small: Stage, more: Stage) -> Claim:
     if len(depths) < 3:
         return part.noted(f"{len(depths)} depths were both probed and fine-tuned")
     probed = [fmean(probes.by_depth[depth].test.values()) for depth in depths]
-    distances = [
-        {seed: shape_distance(probed, scores) for seed, scores in curve.by_seed(depths).items()} for curve in curves
-    ]
+    tuned = [curve.by_seed(depths) for curve in curves]
+    distances = [{seed: shape_distance(probed, scores) for seed, scores in by_seed.items()} for by_seed in tuned]
     by_seed = {seed: distance - distances[1][seed] for seed, distance in distances[0].items() if seed in distances[1]}
     # A curve of which no end was learnt has no shape but chance.
     learnt = [Contrast(curve.average([depths[-1]]), curve.average([depths[0]])) for curve in curves]
     best = probes.average([max(depths, key=lambda depth: probes.by_depth[depth].rank)])
     part = part.noted(f"probed with {probes.place.n_train:,} train examples")
-    return judged(part, small.subject.evidence, by_seed, CLOSER, [*learnt, Contrast(best, best)], None)
+    undefined = why_undefined(chain(probed, *tuned[0].values(), *tuned[1].values()), "a curve is flat: it has no shape")
+    contrasts = [*learnt, Contrast(best, best)]
+    return judged(part, small.subject.evidence, by_seed, CLOSER, contrasts, None, undefined=undefined)

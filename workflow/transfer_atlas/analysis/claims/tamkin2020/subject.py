@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 
+from transfer_atlas.analysis.ablations.selection import differing
 from transfer_atlas.analysis.claims.claim import Bound, Claim
 from transfer_atlas.analysis.claims.comparisons import with_published
 from transfer_atlas.analysis.evidence import Arm, Evidence
@@ -19,7 +20,6 @@ SST2, QNLI, COLA = "SST-2", "QNLI", "CoLA"
 TASKS = (SST2, QNLI, COLA)
 LAYERS, WIDTH = 12, 3
 OURS = "ours, set from the authors' preliminary plots"
-SCHEME = ("init", "biases", "layer_norm", "rate_factor")
 AUTHORS = Surgery(kind="progressive", init="authors_code", biases="keep", layer_norm="reset")
 
 
@@ -57,6 +57,8 @@ PLOTS = {
     (COLA, Size.LARGE): ("re-init plots", "full"),
 }
 """Where the authors' preliminary curve of a task and train size is, as plots and group of the published numbers."""
+NOT_RESET = "the authors' preliminary runs did not reset LayerNorms (inferred)"
+"""What the published numbers' `source` says of all these plots."""
 
 
 def printed(paper_task: str, size: Size, kept: int, variant: str = "") -> Published | None:
@@ -212,6 +214,8 @@ def part_of(
     chosen = {task: part for task, part in run.items() if not subject.evidence.tasks[task].stand_in} or run
     if not chosen:
         return [with_published(next(iter(made.values()), bare), published)]
+    if any(subject.known.surgeries[name].layer_norm == "reset" for name in wanted):
+        chosen = {task: part if part.published is None else part.noted(NOT_RESET) for task, part in chosen.items()}
     several = len(chosen) > 1
     return [replace(part, part=f"{named} ({task})") if several else part for task, part in chosen.items()]
 
@@ -219,11 +223,6 @@ def part_of(
 def progressive(known: LayerEvidence, model: str) -> list[str]:
     """Progressive surgeries that the model was run with."""
     return [name for name in known.run_with(model) if known.surgeries[name].kind == PROGRESSIVE]
-
-
-def differing(one: Surgery, other: Surgery) -> list[str]:
-    """What of the scheme differs between two surgeries."""
-    return [name for name in SCHEME if getattr(one, name) != getattr(other, name)]
 
 
 def unlike_authors(name: str, entry: Surgery) -> str:

@@ -1,35 +1,36 @@
-"""K14 and K15: whether the conclusions hang on how layers are reinitialised and trained."""
+"""K14: whether the conclusions hang on LayerNorms and learning rate of reinitialised layers."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from statistics import median
+from itertools import chain
+from math import inf
+
+import numpy as np
 
 from transfer_atlas.analysis import deviations
-from transfer_atlas.analysis.claims.claim import Bound, Claim, Verdict, whole
+from transfer_atlas.analysis.ablations.selection import differing
+from transfer_atlas.analysis.claims.claim import Bound, Claim, whole, why_undefined
 from transfer_atlas.analysis.claims.comparisons import judged, judged_on
-from transfer_atlas.analysis.claims.tamkin2020 import curves, probing
 from transfer_atlas.analysis.claims.tamkin2020.subject import (
     LAYERS,
     TASKS,
     Size,
     Stage,
     Subject,
-    differing,
     part_of,
     printed,
     progressive,
 )
 from transfer_atlas.analysis.evidence import Contrast
+from transfer_atlas.analysis.jackknife import jackknife
 from transfer_atlas.analysis.published import Published, mean, minus
 from transfer_atlas.settings import Surgery
 
 SMALL_CHANGE = Bound(high=2)
 NO_GAIN = Bound(high=0)
 WIDER = Bound(low=0, open=True)
-NO_DIFFERENCE = Bound(-1, 1)
-JUDGED_AGAIN = (curves.k1, curves.k2, curves.k3, curves.k4, curves.k5, curves.k6, probing.k7)
 
 
 def k14(subject: Subject) -> Claim:
@@ -47,57 +48,17 @@ def k14(subject: Subject) -> Claim:
     parts = []
     for name in TASKS:
         where = (claim, subject, name, [Size.MIDDLE])
-        parts += part_of(*where, norms, _small_change, SMALL_CHANGE, _named("LayerNorm kept or reset", norms))
+        parts += part_of(*where, norms, _small_change, SMALL_CHANGE, named("LayerNorm kept or reset", norms))
         published = mean(
             [
                 minus(printed(name, Size.MIDDLE, k, ", 5x learning rate"), printed(name, Size.MIDDLE, k))
                 for k in range(LAYERS)
             ]
         )
-        told = _named("higher rate, mean", rates)
+        told = named("higher rate, mean", rates)
         parts += part_of(*where, rates, _no_gain(published), NO_GAIN, told, published)
-        parts += part_of(*where, rates, _wider, WIDER, _named("higher rate, sd", rates))
+        parts += part_of(*where, rates, _wider, WIDER, named("higher rate, sd", rates))
     return whole(claim, parts)
-
-
-def k15(subject: Subject) -> Claim:
-    """Does all this survive the initialisation that the paper describes?"""
-    schemes = initialisations(subject)
-    claim = subject.claim(
-        "K15",
-        "K1 to K7 hold with new weights on the scale that the paper describes (truncated_normal) as with those of the "
-        "released code (authors_code, 38 times smaller)",
-        "new: the authors did not test this; K1 to K7 keep their verdicts wherever both are decided. Mean differences "
-        "stand beside and decide nothing; within 1 point is none (ours)",
-        None,
-    )
-    if None in schemes:
-        return claim
-    names = [name for name in schemes if name is not None]
-    entries = [subject.known.surgeries[name] for name in names]
-    claim = claim.noted(f"{names[1]} against {names[0]}")
-    if others := [
-        f"{key} {getattr(entries[1], key)} for {getattr(entries[0], key)}" for key in _besides_init(*entries)
-    ]:
-        claim = claim.noted(f"which also differ in {', '.join(others)}")
-    again = [_kept(claim, *(judge(replace(subject, progressive=name)) for name in names)) for judge in JUDGED_AGAIN]
-    apart: list[Claim] = []
-    for name in TASKS:
-        for size in Size:
-            asked = part_of(claim, subject, name, [size], names, _no_difference, NO_DIFFERENCE, "mean over depths")
-            places = [(part.tasks, part.n_train) for part in apart if part.verdict != "not run"]
-            apart += [part for part in asked if (part.tasks, part.n_train) not in places]
-    verdict: Verdict = "inconclusive"
-    if any(part.verdict == "contradicted" for part in again):
-        verdict = "contradicted"
-    elif any(part.verdict == "supported" for part in again):
-        verdict = "supported"
-    elif all(part.verdict == "not run" for part in again):
-        verdict = "not run"
-    kept, flipped = (sum(part.verdict == wanted for part in again) for wanted in ("supported", "contradicted"))
-    told = f"of K1 to K7 {kept} keep their verdict, {flipped} flip"
-    told += f", {len(again) - kept - flipped} are not decided under both"
-    return replace(whole(claim, [*again, *apart]), verdict=verdict).noted(told)
 
 
 def twins(subject: Subject, field: str, ordered: Callable[[Surgery, Surgery], bool]) -> Sequence[str | None]:
@@ -116,70 +77,7 @@ def twins(subject: Subject, field: str, ordered: Callable[[Surgery, Surgery], bo
     return min(pairs, key=lambda pair: subject.progressive not in pair, default=(None, None))
 
 
-def initialisations(subject: Subject) -> tuple[str | None, str | None]:
-    """The progressive surgeries of both scales of initialisation: authors_code, and what is otherwise like it."""
-    names = [] if subject.model is None else progressive(subject.known, subject.model)
-    entries = {name: subject.known.surgeries[name] for name in names}
-    usual = [name for name in names if entries[name].rate_factor == 1]
-    small = [name for name in usual if entries[name].init == "authors_code"]
-    wide = [name for name in usual if entries[name].init == "truncated_normal"]
-    authors = min(small, key=lambda name: name != subject.progressive, default=None)
-    if authors is None:
-        return None, next(iter(wide), None)
-    return authors, min(wide, key=lambda name: bool(_besides_init(entries[authors], entries[name])), default=None)
-
-
-def _kept(claim: Claim, authors: Claim, truncated: Claim) -> Claim:
-    """A part: whether a claim has the same verdict under both initialisations."""
-    verdicts = [authors.verdict, truncated.verdict]
-    decided = [verdict in ("supported", "contradicted") for verdict in verdicts]
-    verdict: Verdict = "inconclusive"
-    if all(decided):
-        verdict = "supported" if verdicts[0] == verdicts[1] else "contradicted"
-    elif verdicts == ["not run", "not run"]:
-        verdict = "not run"
-    return replace(
-        claim,
-        part=authors.id,
-        verdict=verdict,
-        bound="same verdict",
-        tasks=truncated.tasks,
-        recipes=truncated.recipes,
-        n_train=truncated.n_train,
-        stand_ins=truncated.stand_ins,
-        note=f"{verdicts[0]} under authors_code, {verdicts[1]} under truncated_normal",
-    )
-
-
-def _small_change(part: Claim, stage: Stage) -> Claim:
-    """The median over depths of the change, whichever way, at each seed: noise between runs counts as change."""
-    reset, keep = stage.curves
-    depths = _depths(stage)
-    if not depths:
-        return part
-    left, right = keep.by_seed(depths), reset.by_seed(depths)
-    by_seed = {
-        seed: median(abs(one - other) for one, other in zip(left[seed], right[seed], strict=True))
-        for seed in left
-        if seed in right
-    }
-    contrast = Contrast(keep.average(depths), reset.average(depths))
-    part = part.noted(f"median over {len(depths)} depths of the absolute difference")
-    return judged(part, stage.subject.evidence, by_seed, SMALL_CHANGE, [contrast], None)
-
-
-def _no_gain(published: Published | None) -> Callable[[Claim, Stage], Claim]:
-    def judge(part: Claim, stage: Stage) -> Claim:
-        return _mean_difference(part, stage, NO_GAIN, published)
-
-    return judge
-
-
-def _no_difference(part: Claim, stage: Stage) -> Claim:
-    return _mean_difference(part, stage, NO_DIFFERENCE, None)
-
-
-def _mean_difference(part: Claim, stage: Stage, bound: Bound, published: Published | None) -> Claim:
+def mean_difference(part: Claim, stage: Stage, bound: Bound, published: Published | None) -> Claim:
     """The second surgery minus the first, on average over the depths at which both reinitialise something."""
     first, second = stage.curves
     depths = _depths(stage)
@@ -190,15 +88,48 @@ def _mean_difference(part: Claim, stage: Stage, bound: Bound, published: Publish
     return judged(part, stage.subject.evidence, contrast.by_seed, bound, [contrast], published)
 
 
+def named(what: str, surgeries: Sequence[str | None]) -> str:
+    """What a part is about, with the surgeries that were compared."""
+    return what if None in surgeries else f"{what} ({surgeries[1]} against {surgeries[0]})"
+
+
+def _small_change(part: Claim, stage: Stage) -> Claim:
+    """The median over depths of the change of the mean over seeds, whichever way."""
+    reset, keep = stage.curves
+    depths = _depths(stage)
+    if not depths:
+        return part
+    left, right = keep.by_seed(depths), reset.by_seed(depths)
+    changes = [np.subtract(left[seed], right[seed]) for seed in left if seed in right]
+
+    def change(seeds: Sequence[np.ndarray]) -> float:
+        """Of these seeds' changes, each of shape (depths,)."""
+        return float(np.median(np.abs(np.mean(seeds, axis=0))))
+
+    contrast = Contrast(keep.average(depths), reset.average(depths))
+    part = part.noted(f"median over {len(depths)} depths of the absolute mean difference, jackknife over seeds")
+    found = jackknife(change, changes, within=(0, inf))
+    return judged_on(part, stage.subject.evidence, found, SMALL_CHANGE, [contrast], None)
+
+
+def _no_gain(published: Published | None) -> Callable[[Claim, Stage], Claim]:
+    def judge(part: Claim, stage: Stage) -> Claim:
+        return mean_difference(part, stage, NO_GAIN, published)
+
+    return judge
+
+
 def _wider(part: Claim, stage: Stage) -> Claim:
     depths = _depths(stage)
     if not depths:
         return part
     usual, high = ([list(curve.by_depth[depth].test.values()) for depth in depths] for curve in stage.curves)
     first, second = (curve.average(depths) for curve in stage.curves)
-    part = replace(part, unit="log ratio of sds").noted(f"pooled over {len(depths)} depths")
-    evidence = stage.subject.evidence
-    return judged_on(part, evidence, deviations.log_ratio(high, usual), WIDER, [Contrast(second, first)], None)
+    part = replace(part, unit="log ratio of sds").noted(f"mean over {len(depths)} depths, which share their seeds")
+    found = deviations.log_ratio(high, usual)
+    undefined = why_undefined(chain(*usual, *high), "at some depth the same score at every seed")
+    contrasts = [Contrast(second, first)]
+    return judged_on(part, stage.subject.evidence, found, WIDER, contrasts, None, undefined=undefined)
 
 
 def _depths(stage: Stage) -> list[int]:
@@ -209,8 +140,3 @@ def _depths(stage: Stage) -> list[int]:
 
 def _besides_init(one: Surgery, other: Surgery) -> list[str]:
     return [name for name in differing(one, other) if name != "init"]
-
-
-def _named(what: str, surgeries: Sequence[str | None]) -> str:
-    """What a part is about, with the surgeries that were compared."""
-    return what if None in surgeries else f"{what} ({surgeries[1]} against {surgeries[0]})"
