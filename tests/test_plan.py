@@ -437,7 +437,7 @@ def test_data_and_model_are_part_of_a_run(settings: Settings, what: str) -> None
 def test_code_of_the_method_is_part_of_a_run(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     before = digest(settings, PLAIN), digest(settings, EXTRACT)
     real = plan.code_digest
-    monkeypatch.setattr(plan, "code_digest", lambda *m: "new" if "training.finetuning" in m else real(*m))
+    monkeypatch.setattr("transfer_atlas.plan.identity.code_digest", lambda *m: "new" if "training.finetuning" in m else real(*m))
     assert digest(settings, PLAIN) != before[0]
     assert digest(settings, EXTRACT) == before[1]
 
