@@ -11,7 +11,7 @@ import pytest
 
 from transfer_atlas import plan
 from transfer_atlas.configuration import problems
-from transfer_atlas.identity import PACKAGE, digest_of, modules_behind
+from transfer_atlas.identity import PACKAGE, code_digest, digest_of, modules_behind
 from transfer_atlas.plan import NONE, Cell, Run, Sources, State
 from transfer_atlas.settings import Settings
 
@@ -436,8 +436,9 @@ def test_data_and_model_are_part_of_a_run(settings: Settings, what: str) -> None
 
 def test_code_of_the_method_is_part_of_a_run(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     before = digest(settings, PLAIN), digest(settings, EXTRACT)
-    real = plan.code_digest
-    monkeypatch.setattr("transfer_atlas.plan.identity.code_digest", lambda *m: "new" if "training.finetuning" in m else real(*m))
+    monkeypatch.setattr(
+        "transfer_atlas.plan.identity.code_digest", lambda *m: "new" if "training.finetuning" in m else code_digest(*m)
+    )
     assert digest(settings, PLAIN) != before[0]
     assert digest(settings, EXTRACT) == before[1]
 
