@@ -225,21 +225,21 @@ def test_other_sizes_stand_in_and_are_named():
 
 
 @pytest.mark.parametrize(
-    ("sizes", "all_of", "small", "middle", "large"),
+    ("sizes", "all_of", "small", "middle", "large", "only"),
     [
-        ([500, 5_000, 50_000, 67_000], 67_000, 500, 5_000, 50_000),
-        ([500, 2_000], None, 500, 2_000, None),
-        ([200, 500, 1_000, 2_000, 5_000, 20_000], None, 500, 5_000, None),
-        ([500, 2_000, 8_551], 8_551, 500, 2_000, 8_551),
-        ([500, 8_551], 8_551, 500, 8_551, 8_551),
-        ([100, 1_000, 3_000, 20_000], None, 100, 20_000, None),
-        ([1_000, 30_000], None, 1_000, None, None),
-        ([2_000, 7_999], 7_999, None, 7_999, None),
-        ([], 10_000, None, None, None),
+        ([500, 5_000, 50_000, 67_000], 67_000, 500, 5_000, 50_000, 5_000),
+        ([500, 2_000], None, 500, 2_000, None, 2_000),
+        ([200, 500, 1_000, 2_000, 5_000, 20_000], None, 500, 5_000, None, 5_000),
+        ([500, 2_000, 8_551], 8_551, 500, 2_000, 8_551, 8_551),
+        ([500, 8_551], 8_551, 500, 8_551, 8_551, 8_551),
+        ([100, 1_000, 3_000, 20_000], None, 100, 20_000, None, 3_000),
+        ([1_000, 30_000], None, 1_000, None, None, 1_000),
+        ([2_000, 7_999], 7_999, None, 7_999, None, 7_999),
+        ([], 10_000, None, None, None, None),
     ],
 )
-def test_roles_of_sizes(sizes, all_of, small, middle, large):
-    assert [size.played_by(sizes, all_of) for size in Size] == [small, middle, large]
+def test_roles_of_sizes(sizes, all_of, small, middle, large, only):
+    assert [size.played_by(sizes, all_of) for size in Size] == [small, middle, large, only]
 
 
 def test_one_size_for_two_is_judged_once():

@@ -34,7 +34,7 @@ def k8(subject: Subject) -> Claim:
     )
     parts = []
     for name in TASKS:
-        parts += part_of(claim, subject, name, [Size.MIDDLE], [preserve], _loses, LOSS)
+        parts += part_of(claim, subject, name, [Size.ONLY], [preserve], _loses, LOSS)
     return whole(claim, parts)
 
 
@@ -48,10 +48,10 @@ def k12(subject: Subject) -> Claim:
         "direction: notes on the paper",
         block,
     )
-    lowest = part_of(claim, subject, QNLI, [Size.MIDDLE], [block], _lowest_hurts_more, MORE, "lowest against highest")
+    lowest = part_of(claim, subject, QNLI, [Size.ONLY], [block], _lowest_hurts_more, MORE, "lowest against highest")
     others = []
     for name in (SST2, COLA):
-        others += part_of(claim, subject, name, [Size.MIDDLE], [block], _worst_is_below, MORE, "worst against highest")
+        others += part_of(claim, subject, name, [Size.ONLY], [block], _worst_is_below, MORE, "worst against highest")
     return whole(claim, lowest + others)
 
 

@@ -34,8 +34,8 @@ def k10(subject: Subject) -> Claim:
     )
     parts = []
     for name in TASKS:
-        parts += part_of(claim, subject, name, [Size.MIDDLE], [permute], _mean_below, BELOW, "mean of permutations")
-        parts += part_of(claim, subject, name, [Size.MIDDLE], [permute], _best_below, ANY_BELOW, "best permutation")
+        parts += part_of(claim, subject, name, [Size.ONLY], [permute], _mean_below, BELOW, "mean of permutations")
+        parts += part_of(claim, subject, name, [Size.ONLY], [permute], _best_below, ANY_BELOW, "best permutation")
     return whole(claim, parts)
 
 
@@ -105,7 +105,7 @@ def _stage(subject: Subject, paper_task: str, permute: str | None) -> Stage | No
     if permute is None:
         return None
     entries = sorted(subject.entries(paper_task), key=lambda task: subject.evidence.tasks[task].stand_in)
-    stages = (subject.stage(task, paper_task, Size.MIDDLE, permute) for task in entries)
+    stages = (subject.stage(task, paper_task, Size.ONLY, permute) for task in entries)
     return next((stage for stage in stages if stage is not None), None)
 
 

@@ -24,28 +24,32 @@ AUTHORS = Surgery(kind="progressive", init="authors_code", biases="keep", layer_
 
 
 class Size(Enum):
-    """The paper's train sizes."""
+    """The paper's train sizes. ONLY is 5,000 too, of what it tried at no other size: any size may play it."""
 
-    SMALL = 500
-    MIDDLE = 5_000
-    LARGE = 50_000
+    SMALL = "small"
+    MIDDLE = "middle"
+    LARGE = "large"
+    ONLY = "only"
 
     def played_by(self, sizes: Collection[int], all_of: int | None) -> int | None:
         """The size (examples) that plays this one, if any does.
 
         SMALL is 500, else the smallest that was run, up to 1,000. MIDDLE is 5,000, else the largest of 1,000 to 20,000
         that plays no other part, else the one that plays LARGE. LARGE is 50,000, else the whole train set from 8,000.
+        ONLY is 5,000, else the size that is nearest by its ratio to that.
         """
         small = 500 if 500 in sizes else min((n for n in sizes if n <= 1_000), default=None)
         large = all_of if all_of in sizes and all_of is not None and all_of >= 8_000 else None
         large = 50_000 if 50_000 in sizes else large
         between = [n for n in sizes if 1_000 <= n <= 20_000 and n != small]
         middle = 5_000 if 5_000 in sizes else max([n for n in between if n != large] or between, default=None)
-        return {Size.SMALL: small, Size.MIDDLE: middle, Size.LARGE: large}[self]
+        only = min(sizes, key=lambda n: (max(n / 5_000, 5_000 / n), n), default=None)
+        return {Size.SMALL: small, Size.MIDDLE: middle, Size.LARGE: large, Size.ONLY: only}[self]
 
     def of(self, paper_task: str) -> int:
         """Examples in the paper: CoLA has no 50,000, its largest size is all of it."""
-        return 8_551 if (self, paper_task) == (Size.LARGE, COLA) else self.value
+        large = 8_551 if paper_task == COLA else 50_000
+        return {Size.SMALL: 500, Size.MIDDLE: 5_000, Size.LARGE: large, Size.ONLY: 5_000}[self]
 
 
 PLOTS = {

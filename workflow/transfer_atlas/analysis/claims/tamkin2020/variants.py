@@ -47,7 +47,7 @@ def k14(subject: Subject) -> Claim:
     )
     parts = []
     for name in TASKS:
-        where = (claim, subject, name, [Size.MIDDLE])
+        where = (claim, subject, name, [Size.ONLY])
         parts += part_of(*where, norms, _small_change, SMALL_CHANGE, named("LayerNorm kept or reset", norms))
         published = mean(
             [
