@@ -41,7 +41,10 @@ def depth_beyond_the_layers(config: dict) -> None:
         (unknown_key, ["recipes.extract.learning_rte", "is 0.01", "did you mean learning_rate?"]),
         (number_that_yaml_reads_as_text, ["recipes.finetune.learning_rate", '"1e-5"', "write 1.0e-5"]),
         (unknown_model, ["experiments[0].models[0]", '"tinny"', "there are tiny", "did you mean tiny?"]),
-        (depth_beyond_the_layers, ["experiments[2].depths[1]", "is 3", "tiny has 2 layers; allowed are 0 to 2"]),
+        (
+            depth_beyond_the_layers,
+            ["experiments[2].depths[1]", "is 3", "tiny has 2 layers; with reset_top allowed are 0 to 2"],
+        ),
     ],
     ids=lambda value: value.__name__ if callable(value) else "",
 )
