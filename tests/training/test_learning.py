@@ -82,7 +82,7 @@ def test_extraction(
 
     def pooled(examples: UnitExamples) -> np.ndarray:
         rows, states = zip(*encoded(encode, examples, cpu, "float32", 1e9), strict=True)
-        found = torch.cat([pooled_states(part, "mean", 1) for part in states], dim=1).transpose(0, 1)
+        found = torch.cat([pooled_states(part, "mean", None, 1) for part in states], dim=1).transpose(0, 1)
         return found[torch.argsort(torch.cat(rows))].numpy()
 
     features = FeatureData(
