@@ -76,7 +76,10 @@ def test_mean_over_permutations_is_by_seed(main, make_runs, surgeries, layers, i
     assert (mean["mean"], mean["n"], mean["difference_n"]) == (pytest.approx(sum(means) / 3), 3, 3)
     expected = interval([score - whole for score, whole in zip(means, full.values(), strict=True)])
     assert (mean["difference_low"], mean["difference_high"]) == pytest.approx(expected)
-    assert (mean["full_n"], table["p_holm"].min()) == (4, pytest.approx(6 * table["p"].min()))
+    assert mean["full_n"] == 4
+    # Means over permutations are a family of their own.
+    assert mean["p_holm"] == pytest.approx(mean["p"])
+    assert table["p_holm"].iloc[1:].min() == pytest.approx(min(1, 5 * table["p"].iloc[1:].min()))
 
 
 def test_mean_is_over_orders_that_permute(main, make_runs, surgeries):

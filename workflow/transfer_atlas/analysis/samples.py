@@ -87,9 +87,21 @@ def difference(names: Sequence[str], left: Sample, right: Sample | None) -> Row:
     return dict(zip(names, [found.mean, found.sd, found.n, found.low, found.high, p, math.nan], strict=True))
 
 
-def holm(rows: Sequence[Row], compared: Sequence[Compared], p: str = "p") -> list[Row]:
+def holm(rows: Sequence[Row], compared: Sequence[Compared], p: str = "p", mean_of: str | None = None) -> list[Row]:
     """Fill `p_holm` (or another p's `<p>_holm`). The same runs compared twice (size 2000 and all of 2000 examples) are
-    one test of the family."""
-    tests = {key: row[p] for key, row in zip(compared, rows, strict=True)}
-    adjusted = dict(zip(tests, intervals.holm(list(tests.values())), strict=True))
-    return [{**row, f"{p}_holm": adjusted[key]} for key, row in zip(compared, rows, strict=True)]
+    one test of the family.
+
+    Args:
+        mean_of: a column that rows of means over it leave empty: these are a family of their own, because they are
+            another question.
+    """
+    families: dict[bool, dict[Compared, float]] = {}
+    keys = [(mean_of is not None and row[mean_of] is None, key) for key, row in zip(compared, rows, strict=True)]
+    for (is_mean, key), row in zip(keys, rows, strict=True):
+        families.setdefault(is_mean, {})[key] = row[p]
+    adjusted = {
+        (is_mean, key): value
+        for is_mean, tests in families.items()
+        for key, value in zip(tests, intervals.holm(list(tests.values())), strict=True)
+    }
+    return [{**row, f"{p}_holm": adjusted[key]} for key, row in zip(keys, rows, strict=True)]

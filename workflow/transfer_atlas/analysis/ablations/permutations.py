@@ -56,7 +56,7 @@ def permutations(main: pd.DataFrame, surgeries: Mapping[str, Surgery], layers: M
                 }
             )
             compared.append((sample.runs, whole.runs if whole else ()))
-    return table("permutations", holm(rows, compared))
+    return table("permutations", holm(rows, compared, mean_of="permutation"))
 
 
 def permutation_correlations(main: pd.DataFrame, surgeries: Mapping[str, Surgery]) -> pd.DataFrame:

@@ -49,7 +49,7 @@ def surgery_variants(main: pd.DataFrame, surgeries: Mapping[str, Surgery], layer
                     }
                 )
                 compared.append((right.runs, left.runs))
-    return table("surgery_variants", holm(rows, compared))
+    return table("surgery_variants", holm(rows, compared, mean_of="depth"))
 
 
 def changed(reference: Surgery, variant: Surgery) -> str:
