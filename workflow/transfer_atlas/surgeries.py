@@ -52,14 +52,19 @@ def operation(surgery: Surgery, depth: int, layers: int) -> Operation:
     """
     if depth not in possible_depths(surgery, layers):
         raise ValueError(f"{surgery.kind} surgery cannot act at {depth} of {layers} layers")
-    every = range(1, layers + 1)
+    every = in_place(layers)
     if surgery.kind == "permute":
         order = permutation(depth, layers)
-        return Operation(order=() if order == tuple(every) else order)
+        return Operation(order=() if order == every else order)
     if surgery.kind == "progressive":
         return Operation(tuple(range(depth + 1, layers + 1)))
     block = range(depth, depth + (surgery.width or 1))
     return Operation(tuple(layer for layer in every if (layer in block) != (surgery.kind == "preserve")))
+
+
+def in_place(layers: int) -> tuple[int, ...]:
+    """The order that layers have before any permutation, lowest first."""
+    return tuple(range(1, layers + 1))
 
 
 def permutation(number: int, layers: int) -> tuple[int, ...]:

@@ -13,6 +13,7 @@ from typing import Any, Literal
 import pandas as pd
 
 from transfer_atlas.analysis import tables
+from transfer_atlas.analysis.intervals import SIGNIFICANCE
 from transfer_atlas.analysis.metrics import METRIC_LABELS
 
 Verdict = Literal["higher", "lower", "unclear", "no interval", "undefined", "no common seeds"]
@@ -21,7 +22,6 @@ Verdict = Literal["higher", "lower", "unclear", "no interval", "undefined", "no 
 NAMED = 6
 # The share of the gain of all pretrained layers for which the bottom layers are sought.
 SHARE = 0.9
-SIGNIFICANCE = 0.05
 # What `surgery_variants` calls a change of the initialisation's scale alone, and the sign that makes its difference one
 # of the intended scale minus that of the authors' code.
 SCALES = {"init: truncated_normal for authors_code": 1, "init: authors_code for truncated_normal": -1}

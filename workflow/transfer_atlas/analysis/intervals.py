@@ -14,6 +14,7 @@ import numpy as np
 from scipy import stats
 
 CONFIDENCE = 0.95
+SIGNIFICANCE = 0.05
 NAN = float("nan")
 # A correlation this close to 1 is 1 but for rounding.
 PERFECT = 1e-12

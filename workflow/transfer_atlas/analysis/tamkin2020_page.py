@@ -11,9 +11,9 @@ import pandas as pd
 from transfer_atlas.analysis import claims_page, markdown
 from transfer_atlas.analysis.claims.claim import WHOLE
 from transfer_atlas.analysis.claims.tamkin2020 import PAPER
+from transfer_atlas.analysis.intervals import SIGNIFICANCE
 
 Row = Mapping[Any, Any]
-SIGNIFICANCE = 0.05
 SENSITIVITY = "K15"
 ANSWERS = {
     "supported": "Yes, as far as these runs decide it",

@@ -15,6 +15,7 @@ from matplotlib.colors import CenteredNorm
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 
+from transfer_atlas.analysis.evidence import POINTS
 from transfer_atlas.figures import style
 
 TITLE = "What does each pretrained layer add, at which train size?"
@@ -47,7 +48,7 @@ def draw(tables: Mapping[str, pd.DataFrame], labels: Mapping[str, str]) -> Figur
     heights = [panel["n_train"].nunique() * CELL for panel in shown]
     figure = style.blank(max(5.6, layers * width + 1.1), sum(heights) + len(heights) * AROUND + 1.9)
     bar, *grid = figure.subplots(len(shown) + 1, 1, height_ratios=[BAR, *heights]).tolist()
-    largest = (table["gain"].abs() * style.POINTS).max()
+    largest = (table["gain"].abs() * POINTS).max()
     colours = ScalarMappable(CenteredNorm(0, largest if largest > 0 else 1.0), matplotlib.colormaps[PALETTE])
     figure.colorbar(colours, cax=bar, orientation="horizontal", label="gain, points")
     bar.xaxis.set_label_position("top")
@@ -88,7 +89,7 @@ def signed(gain: float) -> str:
 
 def _cell(axes: Axes, row: Mapping[Any, Any], y: int, width: float, colours: ScalarMappable) -> None:
     """One gain (`gain`, `gain_low`, `gain_high`) at its layer: the colour, the number and below it the interval."""
-    gain, low, high = (row[name] * style.POINTS for name in ("gain", "gain_low", "gain_high"))
+    gain, low, high = (row[name] * POINTS for name in ("gain", "gain_low", "gain_high"))
     clear = low > 0 or high < 0
     red, green, blue, _ = colours.to_rgba(np.array([0.0 if math.isnan(gain) else gain]))[0].tolist()
     colour = red, green, blue

@@ -32,8 +32,6 @@ MARKERS = "osD^vPX"
 TICK_GAP = 0.17
 # So many numbers of layers find room below a panel.
 MOST_NAMES = 13
-# Scores are in natural units, differences are shown in points.
-POINTS = 100
 # What a changed encoder is measured against: name in the tables, in the legend, colour and line.
 BASELINES: dict[str, tuple[str, str, Any]] = {
     "full": ("full: untouched encoder", "0.2", "-"),
@@ -160,8 +158,8 @@ def save(figure: Figure, path: Path) -> None:
 
 def _settle(figure: Figure) -> None:
     """Lay the figure out and keep that, rounded: the solver's last digits depend on where its objects lie in memory."""
-    if figure.get_layout_engine() is None:
-        return
+    if not isinstance(figure.get_layout_engine(), ConstrainedLayoutEngine):
+        return  # It is settled: another file of it was written.
     figure.draw_without_rendering()
     figure.set_layout_engine("none")
     for axes in figure.axes:

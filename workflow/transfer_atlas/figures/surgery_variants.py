@@ -12,6 +12,7 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from transfer_atlas.analysis.evidence import POINTS
 from transfer_atlas.figures import style
 from transfer_atlas.figures.layers_kept import DEPTH
 
@@ -95,7 +96,7 @@ def _differences(axes: Axes, compared: pd.DataFrame, looks: Looks, last: int) ->
     axes.axvline((last + mean) / 2, color="0.8", linewidth=0.8)
     for variant, rows in compared.groupby("variant", sort=False):
         ordered = rows.sort_values("depth", na_position="last")
-        points = (ordered[[*COLUMNS]].astype("float64") * style.POINTS).rename(columns=COLUMNS)
+        points = (ordered[[*COLUMNS]].astype("float64") * POINTS).rename(columns=COLUMNS)
         places = ordered["depth"].astype("float64").fillna(mean)
         # There is more room beside the mean than between depths.
         for part, shift in ((places <= last, SHIFT_OF_DIFFERENCES), (places > last, 1 / len(looks))):

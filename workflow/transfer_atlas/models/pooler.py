@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
+from safetensors import safe_open
 from torch import Tensor, nn
 
 # Where a fine-tuned network keeps it, beside its encoder: surgery, frozen layers and the vocabulary leave it alone.
@@ -40,8 +40,10 @@ def pooler_after(pretrained: Pooler, start: Path | None) -> Pooler:
     """A copy of a pretrained pooler, or of the one that the finished run with the weights `start` trained along."""
     pooler = copy.deepcopy(pretrained)
     if start is not None:
-        tensors = load_file(start)
+        with safe_open(start, framework="pt") as tensors:
+            names = [name for name in tensors.keys() if name.startswith(_PLACE)]  # noqa: SIM118 (it is no dict)
+            trained = {name.removeprefix(_PLACE): tensors.get_tensor(name) for name in names}
         # A recipe with another pooling trained none.
-        if trained := {k.removeprefix(_PLACE): v for k, v in tensors.items() if k.startswith(_PLACE)}:
+        if trained:
             pooler.load_state_dict(trained)
     return pooler

@@ -14,7 +14,7 @@ from transfer_atlas.analysis.columns import BASELINE, DIFFERENCE, table
 from transfer_atlas.analysis.correlations import Kind, correlate
 from transfer_atlas.analysis.samples import Compared, Row, Sample, difference, estimated, grouped, holm, mean
 from transfer_atlas.settings import Surgery
-from transfer_atlas.surgeries import permutation
+from transfer_atlas.surgeries import in_place, permutation
 
 
 def permutations(main: pd.DataFrame, surgeries: Mapping[str, Surgery], layers: Mapping[str, int]) -> pd.DataFrame:
@@ -104,7 +104,7 @@ def _with_mean(
         order = permutation(int(number), layers)
         by_order.setdefault(order, sample)
         yield number, order, sample
-    by_order.pop(tuple(range(1, layers + 1)), None)
+    by_order.pop(in_place(layers), None)
     if by_order:
         yield None, None, mean(list(by_order.values()))
 

@@ -40,7 +40,7 @@ from transfer_atlas.analysis.constant_answers import neither_better
 from transfer_atlas.analysis.diagnostics import FINETUNED, PRETRAINED, Curves, largest
 from transfer_atlas.analysis.domain import correlate
 from transfer_atlas.analysis.evidence import Condition, Contrast, Evidence, System, extract, finetune
-from transfer_atlas.analysis.intervals import NAN, Estimate, correlation_interval, estimate
+from transfer_atlas.analysis.intervals import NAN, SIGNIFICANCE, Estimate, correlation_interval, estimate
 from transfer_atlas.analysis.published import Published, find, mean, minus
 from transfer_atlas.probing.names import MUTUAL_INFORMATION, PROBE
 
@@ -58,7 +58,6 @@ VERIFIED = "Table 2 (verified)"
 DIRECTION = "direction: notes on the paper; no verified number"
 # The difference from which Table 2 colours a cell: what the paper takes for worth marking.
 MARKED = 1.0
-SIGNIFICANCE = 0.05
 # Bits of mutual information up to here count as none. Ours: the figure's numbers are in no source.
 NEAR_ZERO = 0.05
 

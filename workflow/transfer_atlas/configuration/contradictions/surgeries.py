@@ -89,7 +89,7 @@ def _repeated(model: str, entry: Model, permutations: list[int]) -> str | None:
     seen: dict[tuple[int, ...], int] = {}
     for number in permutations:
         order = surgeries.permutation(number, entry.layers)
-        if order == tuple(range(1, entry.layers + 1)):
+        if order == surgeries.in_place(entry.layers):
             return f"permutation {number} leaves the {entry.layers} layers of {model} as they are; leave it out"
         if order in seen:
             return (

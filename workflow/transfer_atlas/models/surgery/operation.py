@@ -17,7 +17,7 @@ from transfer_atlas.models.surgery.anatomy import anatomy_of, layers_of
 from transfer_atlas.models.surgery.distributions import distribution_of
 from transfer_atlas.settings import Surgery
 from transfer_atlas.streams import stream_seed
-from transfer_atlas.surgeries import Operation
+from transfer_atlas.surgeries import Operation, in_place
 
 
 @torch.no_grad()
@@ -63,7 +63,7 @@ def _permute(layers: list[nn.Module], order: tuple[int, ...]) -> None:
     """Move the weights of old layer order[i] into place i; everything in a layer moves with it."""
     if not order:
         return
-    if sorted(order) != list(range(1, len(layers) + 1)):
+    if tuple(sorted(order)) != in_place(len(layers)):
         raise ValueError(f"{order} is no order of {len(layers)} layers")
     if len({id(layer) for layer in layers}) < len(layers):
         raise ValueError("layers that share their weights have no order")

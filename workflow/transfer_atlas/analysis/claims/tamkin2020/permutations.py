@@ -13,11 +13,10 @@ from transfer_atlas.analysis.claims.tamkin2020.subject import TASKS, Size, Stage
 from transfer_atlas.analysis.constant_answers import neither_better
 from transfer_atlas.analysis.correlations import Correlation, correlate
 from transfer_atlas.analysis.evidence import Contrast
-from transfer_atlas.analysis.intervals import NAN, Estimate, holm
+from transfer_atlas.analysis.intervals import NAN, SIGNIFICANCE, Estimate, holm
 
 BELOW = Bound(low=5)
 ANY_BELOW = Bound(low=0, open=True)
-SIGNIFICANCE = 0.05
 # The paper's number of permutations. With fewer, hardly any correlation can come out significant.
 FEWEST = 10
 

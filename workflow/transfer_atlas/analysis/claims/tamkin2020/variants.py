@@ -136,7 +136,3 @@ def _depths(stage: Stage) -> list[int]:
     """Depths that all surgeries were run at, but for the untouched encoder, which is the same run."""
     shared = set.intersection(*(set(curve.depths) for curve in stage.curves))
     return sorted(shared - {stage.subject.layers})
-
-
-def _besides_init(one: Surgery, other: Surgery) -> list[str]:
-    return [name for name in differing(one, other) if name != "init"]
