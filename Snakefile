@@ -18,6 +18,7 @@ include: "workflow/rules/prepare.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/represent.smk"
 include: "workflow/rules/probe.smk"
+include: "workflow/rules/transfer.smk"
 include: "workflow/rules/analyse.smk"
 include: "workflow/rules/report.smk"
 

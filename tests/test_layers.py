@@ -14,7 +14,7 @@ from transfer_atlas.identity import PACKAGE, PACKAGE_FOLDER
 LAYERS = [
     {"errors", "streams", "atomic", "identity"},
     {"settings"},
-    {"candidates", "layout", "surgeries"},
+    {"candidates", "layout", "surgeries", "updates"},
     {"plan"},
     {"artifacts", "tasks", "models"},
     {"training", "configuration"},

@@ -12,12 +12,19 @@ import pytest
 from transfer_atlas import plan
 from transfer_atlas.configuration import problems
 from transfer_atlas.identity import PACKAGE, code_digest, digest_of, modules_behind
-from transfer_atlas.plan import NONE, Cell, Run, Sources, State
+from transfer_atlas.plan import NONE, Cell, Decontaminated, Run, Sources, State
 from transfer_atlas.settings import Settings
+from transfer_atlas.updates import steps_per_epoch, total_steps, with_more_updates
 
 SOUND = Path(__file__).parent / "sound_configuration.yaml"
-SOURCES = Sources(artifact=lambda name: f"artifact {name}", data=lambda name: f"data {name}")
+SOURCES = Sources(
+    artifact=lambda name: f"artifact {name}",
+    data=lambda name: f"data {name}",
+    decontaminated=lambda name: Decontaminated(None, 100),
+)
 FIRST = Run(None, 1)
+# The first run after an intermediate training with its own seed.
+AFTER = Run(None, 1, 1)
 PLAIN = Cell("tiny", NONE, "sentiment", "finetune", NONE, 16)
 AFTER_TOPICS = Cell("tiny", "topics", "sentiment", "finetune", NONE, 16)
 EXTRACT = Cell("tiny", NONE, "sentiment", "extract", NONE, 16)
@@ -183,23 +190,38 @@ def test_a_state_is_found_by_its_name(state: State) -> None:
 
 def test_paired_seeds_and_one_for_all(settings: Settings) -> None:
     shared = changed("intermediates", "topics", "seed", to=7)
-    assert plan.state_of(settings, AFTER_TOPICS, 2).seed == 2
-    assert plan.state_of(shared, AFTER_TOPICS, 2).seed == 7
-    cell = plan.expand(shared).cells[AFTER_TOPICS.name]
-    assert [state.name for state in plan.states_of(shared, cell)] == ["topics.seed7"]
+    for asked, starts in ((settings, [1, 2]), (shared, [7, 7])):
+        cell = plan.expand(asked).cells[AFTER_TOPICS.name]
+        assert [(run.seed, run.start) for run in cell.runs] == [(1, starts[0]), (2, starts[1])]
+        assert [plan.state_of(cell, run).seed for run in cell.runs] == starts
+        names = sorted({f"topics.seed{start}" for start in starts})
+        assert [state.name for state in plan.states_of(asked, cell)] == names
 
 
-def test_intermediate_training_leaves_out_its_target(settings: Settings) -> None:
-    before = plan.cell_before(settings, plan.state_of(settings, AFTER_TOPICS, 2))
-    assert before == Cell("tiny", NONE, "topics", "finetune", NONE, 100, (Run(None, 2),), "sentiment")
+def test_a_list_of_seeds_is_crossed_with_those_of_the_target() -> None:
+    crossed = changed("intermediates", "topics", "seed", to=[4, 3])
+    cell = plan.expand(crossed).cells[AFTER_TOPICS.name]
+    assert cell.runs == tuple(Run(None, seed, start) for seed in (1, 2) for start in (3, 4))
+    assert [state.name for state in plan.states_of(crossed, cell)] == ["topics.seed3", "topics.seed4"]
+    # Without an intermediate task there is nothing to cross.
+    assert plan.expand(crossed).cells[PLAIN.name].runs == (Run(None, 1), Run(None, 2))
+    assert len({digest(crossed, cell, run) for run in cell.runs}) == 4
+
+
+def test_an_intermediate_training_belongs_to_no_target(settings: Settings) -> None:
+    before = plan.cell_before(settings, plan.state_of(AFTER_TOPICS, Run(None, 2, 2)))
+    assert before == Cell("tiny", NONE, "topics", "finetune", NONE, 100, (Run(None, 2),), "topics")
+    states = [State("tiny", "topics", task, 1) for task in ("sentiment", "similarity")]
+    assert len({plan.weights_file(state) for state in states}) == 1
+    assert len({plan.bundle_before(settings, state).name for state in states}) == 1
 
 
 def test_all_runs_begin_with_intermediate_training_each_once(settings: Settings) -> None:
     selected = plan.expand(settings)
     runs = list(plan.all_runs(settings, selected))
-    before = [(cell.target, run.seed) for cell, run in runs if cell.target]
-    assert before == [(task, seed) for task in ("sentiment", "similarity") for seed in (1, 2)]
-    assert all(cell.target for cell, _ in runs[: len(before)])
+    before = [(cell.trains, run.seed) for cell, run in runs if cell.trains]
+    assert before == [("topics", 1), ("topics", 2)]
+    assert all(cell.trains for cell, _ in runs[: len(before)])
     assert len(runs) == len(before) + selected.runs
     assert len(set(runs)) == len(runs)
 
@@ -231,7 +253,7 @@ def test_names_of_entries_do_not_matter(settings: Settings) -> None:
     other = Settings.model_validate(config)
     pairs = [
         (PLAIN, Cell("small", NONE, "sentiment", "usual", NONE, 16), Run(None, 1)),
-        (AFTER_TOPICS, Cell("small", "first", "sentiment", "usual", NONE, 16), Run(None, 1)),
+        (AFTER_TOPICS, Cell("small", "first", "sentiment", "usual", NONE, 16), AFTER),
         (ABLATED, Cell("small", NONE, "sentiment", "usual", "x", 16), Run(1, 1)),
     ]
     for cell, same, run in pairs:
@@ -242,7 +264,7 @@ def test_the_name_of_a_task_does_not_matter_its_data_do(settings: Settings) -> N
     config = problems.read_files([SOUND])
     config["tasks"]["copy"] = config["tasks"]["sentiment"]
     other = Settings.model_validate(config)
-    same = Sources(SOURCES.artifact, lambda name: "data sentiment")
+    same = replace(SOURCES, data=lambda name: "data sentiment")
     copy = Cell("tiny", NONE, "copy", "finetune", NONE, 16)
     assert digest(other, copy, sources=same) == digest(settings, PLAIN)
     assert digest(other, copy) != digest(settings, PLAIN)
@@ -431,7 +453,8 @@ def test_data_and_model_are_part_of_a_run(settings: Settings, what: str) -> None
     def other(kind: str) -> Callable[[str], str]:
         return lambda name: "new" if f"{kind} {name}" == what else f"{kind} {name}"
 
-    assert digest(settings, PLAIN, sources=Sources(other("artifact"), other("data"))) != digest(settings, PLAIN)
+    changed_sources = replace(SOURCES, artifact=other("artifact"), data=other("data"))
+    assert digest(settings, PLAIN, sources=changed_sources) != digest(settings, PLAIN)
 
 
 def test_code_of_the_method_is_part_of_a_run(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -454,6 +477,7 @@ def test_code_of_a_method_covers_all_that_computes(method: str) -> None:
         "models.packed_attention",
         "models.heads.linear",
         "models.pooler",
+        "models.tokenizer",
         "tasks.subsets",
     }
     computes |= {
@@ -462,11 +486,13 @@ def test_code_of_a_method_covers_all_that_computes(method: str) -> None:
         "training.unit_examples",
         "training.metrics",
         "training.schedule",
+        "updates",
         "streams",
     }
     computes |= {"models.encoding", "models.packing", "models.transformer_layer", "models.padded_attention"}
     if method == "finetune":
         computes |= {"models.vocabulary", "training.frozen_states", "training.finetuning", "training.starts"}
+        computes |= {"training.kept_head", "training.task_data", "tasks.decontamination"}
     if method == "extract":
         computes |= {"models.stacked_heads", "training.stacked_loop", "training.feature_examples"}
         computes |= {"training.head_training", "training.sequence_heads", "representations.features"}
@@ -490,26 +516,260 @@ def test_what_changes_an_intermediate_training_changes_what_follows(
 ) -> None:
     other = changed(*keys, to=to)
     for recipe in ("extract", "finetune"):
-        cell = Cell("tiny", "topics", "sentiment", recipe, NONE, 16)
-        assert digest(other, cell) != digest(settings, cell)
-        assert plan.cell_settings(other, cell) != plan.cell_settings(settings, cell)
+        name = Cell("tiny", "topics", "sentiment", recipe, NONE, 16).name
+        cells = [plan.expand(asked).cells[name] for asked in (settings, other)]
+        first, second = (
+            digest(asked, cell, cell.runs[0]) for asked, cell in zip((settings, other), cells, strict=True)
+        )
+        assert first != second
+        assert plan.cell_settings(settings, cells[0]) != plan.cell_settings(other, cells[1])
 
 
 def test_an_intermediate_training_has_the_identity_that_the_run_after_it_names(settings: Settings) -> None:
-    before = plan.cell_before(settings, plan.state_of(settings, AFTER_TOPICS, 1))
-    assert plan.run_identity(settings, AFTER_TOPICS, Run(None, 1), SOURCES)["model"] == {
+    before = plan.cell_before(settings, plan.state_of(AFTER_TOPICS, AFTER))
+    assert plan.run_identity(settings, AFTER_TOPICS, AFTER, SOURCES)["model"] == {
         "run": digest(settings, before, before.runs[0])
     }
 
 
-def test_the_target_is_part_of_an_intermediate_training(settings: Settings) -> None:
-    """Other texts are left out for another target."""
-    digests = set()
-    for target in ("sentiment", "similarity"):
-        before = plan.intermediate_cell(settings, "tiny", "topics", target, 1)
-        digests.add(digest(settings, before))
+def leaving_out(**digests: str | None) -> Sources:
+    """What is left of the tasks of intermediate entries: 90 rows where some are left out."""
+    return replace(
+        SOURCES,
+        decontaminated=lambda name: Decontaminated(digests.get(name), 90 if digests.get(name) else 100),
+    )
+
+
+def test_an_intermediate_training_that_leaves_out_nothing_is_the_same_as_that_of_a_target(settings: Settings) -> None:
+    before = plan.intermediate_cell(settings, "tiny", "topics", 1)
     plain = Cell("tiny", NONE, "topics", "finetune", NONE, 100)
-    assert len(digests | {digest(settings, plain)}) == 3
+    assert digest(settings, before, before.runs[0]) == digest(settings, plain)
+
+
+def test_rows_left_out_change_an_intermediate_training_and_what_follows(settings: Settings) -> None:
+    before = plan.intermediate_cell(settings, "tiny", "topics", 1)
+    several = [SOURCES, leaving_out(topics="some"), leaving_out(topics="others")]
+    assert len({digest(settings, before, sources=sources) for sources in several}) == 3
+    assert len({digest(settings, AFTER_TOPICS, AFTER, sources) for sources in several}) == 3
+    # The task itself as a target loses nothing, and another entry's loss is its own.
+    plain = Cell("tiny", NONE, "topics", "finetune", NONE, 100)
+    assert len({digest(settings, plain, sources=sources) for sources in several}) == 1
+    assert digest(settings, before, sources=leaving_out(other="some")) == digest(settings, before)
+
+
+def test_another_target_that_shares_no_text_changes_no_run(settings: Settings) -> None:
+    fewer = changed("experiments", to=[{"models": ["tiny"], "tasks": ["sentiment"], "intermediates": ["topics"]}])
+    for cell, run in ((AFTER_TOPICS, AFTER), (plan.intermediate_cell(settings, "tiny", "topics", 1), FIRST)):
+        assert digest(fewer, cell, run) == digest(settings, cell, run)
+        assert plan.cell_settings(fewer, cell) == plan.cell_settings(settings, cell)
+
+
+def test_a_kept_head_is_part_of_the_run_that_goes_on_with_it(settings: Settings) -> None:
+    kept = changed("intermediates", "topics", "head", to="keep")
+    before = plan.intermediate_cell(settings, "tiny", "topics", 1)
+    assert digest(kept, before) == digest(settings, before)
+    assert digest(kept, AFTER_TOPICS, AFTER) != digest(settings, AFTER_TOPICS, AFTER)
+    # Extraction reads the encoder alone.
+    heads = replace(AFTER_TOPICS, recipe="extract")
+    assert digest(kept, heads, AFTER) == digest(settings, heads, AFTER)
+    assert plan.goes_on_with_head(kept, AFTER_TOPICS)
+    assert not any(plan.goes_on_with_head(kept, cell) for cell in (heads, PLAIN, replace(PLAIN, intermediate=CONTROL)))
+
+
+# --- chains ------------------------------------------------------------------------------------------------
+
+CONTROL = plan.control_of("topics")
+LAST = Cell("tiny", "last", "sentiment", "finetune", NONE, 16)
+
+
+def chained(**links: dict[str, Any]) -> Settings:
+    """Topics, then similarity (`second`), then `more` (`last`); keywords change entries."""
+    config = problems.read_files([SOUND])
+    config["tasks"]["more"] = config["tasks"]["topics"]
+    entries: dict[str, dict[str, Any]] = {
+        "last": {"task": "more", "recipe": "finetune", "after": "second"},
+        "second": {"task": "similarity", "recipe": "finetune", "size": 50, "after": "topics"},
+        "topics": config["intermediates"]["topics"],
+    }
+    config["intermediates"] = {name: {**entry, **links.get(name, {})} for name, entry in entries.items()}
+    entry = {"models": ["tiny"], "tasks": ["sentiment"], "recipes": ["finetune"], "seeds": 2, "sizes": [16]}
+    config["experiments"] = [{**entry, "intermediates": ["none", "last"], "equal_budget": True}]
+    return Settings.model_validate(config)
+
+
+def test_links_of_a_chain_are_trained_in_order() -> None:
+    settings = chained()
+    assert plan.chain_of(settings, "last") == ["topics", "second", "last"]
+    selected = plan.expand(settings)
+    assert plan.intermediates_of(settings, selected) == ["last", "second", "topics"]
+    states = plan.intermediate_states(settings, selected)
+    names = [f"{name}.seed{seed}" for seed in (1, 2) for name in ("topics", "second", "last")]
+    assert [state.name for state in states] == names
+    assert [state.task for state in states] == ["topics", "similarity", "more"] * 2
+    runs = [(cell.trains, run.seed) for cell, run in plan.all_runs(settings, selected)][: len(names)]
+    assert runs == [(name, seed) for seed in (1, 2) for name in ("topics", "second", "last")]
+
+
+def test_each_link_starts_from_the_one_before_it() -> None:
+    settings = chained()
+    cells = {name: plan.intermediate_cell(settings, "tiny", name, 2) for name in ("topics", "second", "last")}
+    starts = {name: plan.state_of(cell, cell.runs[0]) for name, cell in cells.items()}
+    assert {name: (state.intermediate, state.seed) for name, state in starts.items()} == {
+        "topics": (NONE, None),
+        "second": ("topics", 2),
+        "last": ("second", 2),
+    }
+    for name, before in (("second", "topics"), ("last", "second")):
+        model = plan.run_identity(settings, cells[name], cells[name].runs[0], SOURCES)["model"]
+        assert model == {"run": digest(settings, cells[before], cells[before].runs[0])}
+
+
+def test_one_seed_of_a_link_goes_for_all_seeds_of_those_after_it() -> None:
+    settings = chained(second={"seed": 7})
+    states = [state.name for state in plan.intermediate_states(settings, plan.expand(settings))]
+    # Each once, although both seeds of the last link start from it; the first is paired with the second.
+    assert states == ["topics.seed7", "second.seed7", "last.seed1", "last.seed2"]
+
+
+def test_a_change_of_the_first_link_reaches_the_target() -> None:
+    settings, other = chained(), chained(topics={"size": 9})
+    assert digest(settings, LAST, AFTER) != digest(other, LAST, AFTER)
+    assert plan.cell_settings(settings, LAST) != plan.cell_settings(other, LAST)
+    assert digest(settings, LAST, AFTER) != digest(settings, LAST, AFTER, leaving_out(topics="some"))
+
+
+def test_tasks_after_each_link() -> None:
+    settings = chained()
+    selected = plan.expand(settings)
+    later = {name: plan.later_tasks(settings, selected, name) for name in ("topics", "second", "last")}
+    assert later == {
+        "topics": ["more", "sentiment", "similarity"],
+        "second": ["more", "sentiment"],
+        "last": ["sentiment"],
+    }
+
+
+def test_a_task_that_comes_twice_in_a_chain_is_no_leak_into_itself() -> None:
+    settings = chained(last={"task": "topics"})
+    selected = plan.expand(settings)
+    assert plan.later_tasks(settings, selected, "topics") == ["sentiment", "similarity"]
+    assert plan.later_tasks(settings, selected, "second") == ["sentiment", "topics"]
+
+
+def test_later_tasks_are_those_of_all_targets(settings: Settings) -> None:
+    assert plan.later_tasks(settings, plan.expand(settings), "topics") == ["sentiment", "similarity"]
+
+
+def test_what_is_scored_before_training_comes_later_too() -> None:
+    scored = [{"models": ["tiny"], "tasks": ["similarity"], "intermediates": ["topics"]}]
+    config = problems.merge(problems.read_files([SOUND]), {"transferability": scored})
+    config["experiments"] = [{"models": ["tiny"], "tasks": ["sentiment"], "intermediates": ["topics"]}]
+    settings = Settings.model_validate(config)
+    assert plan.later_tasks(settings, plan.expand(settings), "topics") == ["sentiment", "similarity"]
+
+
+# --- as many updates without an intermediate task ----------------------------------------------------------
+
+
+def test_a_control_beside_every_intermediate_task_and_fine_tuning_recipe() -> None:
+    entry = {"intermediates": ["none", "topics"], "recipes": ["finetune", "extract"], "equal_budget": True}
+    cells = plan.expand(experiments({**entry, "seeds": 2})).cells
+    assert {(cell.intermediate, cell.recipe) for cell in cells.values()} == {
+        ("none", "finetune"),
+        ("none", "extract"),
+        ("topics", "finetune"),
+        ("topics", "extract"),
+        ("none~topics", "finetune"),
+    }
+    control = cells["tiny/none~topics/sentiment/finetune/none/n16"]
+    assert (control.before, control.budget_of) == (None, "topics")
+    assert control.runs == (Run(None, 1), Run(None, 2))
+    assert plan.states_of(experiments(entry), control) == [State("tiny", NONE, "sentiment", None)]
+    for name, before in (("topics", "topics"), (NONE, None)):
+        other = cells[f"tiny/{name}/sentiment/finetune/none/n16"]
+        assert (other.before, other.budget_of) == (before, None)
+
+
+def test_a_control_is_told_by_its_updates_alone(settings: Settings) -> None:
+    control = replace(PLAIN, intermediate=CONTROL)
+    assert digest(settings, control) != digest(settings, PLAIN)
+    # Whatever takes as many updates is controlled by the same run: 100 rows in batches of 32 or 99, 4 updates.
+    fewer = changed("intermediates", "topics", "size", to=99)
+    assert digest(fewer, control) == digest(settings, control)
+    longer = changed("intermediates", "topics", "size", to=200)
+    assert digest(longer, control) != digest(settings, control)
+    assert plan.cell_settings(longer, control) != plan.cell_settings(settings, control)
+
+
+def test_a_control_counts_the_rows_that_are_left(settings: Settings) -> None:
+    every = changed("intermediates", "topics", "size", to="all")
+    control = replace(PLAIN, intermediate=CONTROL)
+    less = replace(SOURCES, decontaminated=lambda name: Decontaminated("some", 33))
+    epochs, batch = every.recipes["finetune"].epochs, every.recipes["finetune"].batch_size
+    assert plan.updates_of(every, "topics", SOURCES.decontaminated) == epochs * -(-100 // batch)
+    assert plan.updates_of(every, "topics", less.decontaminated) == epochs * -(-33 // batch)
+    assert digest(every, control) != digest(every, control, sources=less)
+    # A number of rows is taken of those that are left.
+    assert digest(settings, control) == digest(settings, control, sources=less)
+
+
+def test_a_control_spends_the_updates_of_the_whole_chain() -> None:
+    settings = chained()
+    updates = {name: plan.updates_of(settings, name, SOURCES.decontaminated) for name in ("topics", "second", "last")}
+    batch, epochs = settings.recipes["finetune"].batch_size, settings.recipes["finetune"].epochs
+    per_link = [epochs * -(-rows // batch) for rows in (100, 50, 100)]
+    assert updates == {"topics": per_link[0], "second": sum(per_link[:2]), "last": sum(per_link)}
+    assert plan.control_of("last") in {cell.intermediate for cell in plan.expand(settings).cells.values()}
+
+
+@pytest.mark.parametrize("rows", [1, 15, 16, 17, 100])
+@pytest.mark.parametrize("more", [1, 7, 16, 1000])
+@pytest.mark.parametrize("min_steps", [0, 50])
+def test_a_control_takes_at_least_as_many_updates_and_less_than_one_epoch_more(
+    settings: Settings, rows: int, more: int, min_steps: int
+) -> None:
+    recipe = settings.recipes["finetune"].model_copy(update={"batch_size": 16, "min_steps": min_steps})
+    asked = total_steps(rows, recipe) + more
+    assert asked <= total_steps(rows, with_more_updates(recipe, rows, more)) < asked + steps_per_epoch(rows, 16)
+    assert with_more_updates(recipe, rows, 0) == recipe
+
+
+# --- an intermediate model scored as it is -----------------------------------------------------------------
+
+
+def test_only_fine_tuning_that_goes_on_with_a_head_has_a_size_of_zero() -> None:
+    config = changed(to=None).model_dump(mode="json")
+    config["intermediates"]["kept"] = {**config["intermediates"]["topics"], "head": "keep"}
+    config["experiments"] = [
+        {
+            "models": ["tiny"],
+            "tasks": ["sentiment"],
+            "recipes": ["finetune", "extract"],
+            "intermediates": ["none", "topics", "kept"],
+            "surgeries": ["none", "reset_top"],
+            "sizes": [0, 16],
+            "seeds": 1,
+            "equal_budget": True,
+        }
+    ]
+    settings = Settings.model_validate(config)
+    cells = plan.expand(settings).cells
+    assert [name for name, cell in cells.items() if cell.size == 0] == ["tiny/kept/sentiment/finetune/none/n0"]
+    assert len([cell for cell in cells.values() if cell.size == 16]) == 3 + 2 + 3 + 1
+    assert not plan.searches(settings, cells["tiny/kept/sentiment/finetune/none/n0"])
+
+
+@pytest.mark.parametrize(
+    ("asked", "seeds"), [("paired", [1, 2, 3]), (7, [7]), ([8, 5], [5, 8])], ids=["paired", "one", "crossed"]
+)
+def test_an_untrained_run_is_there_once_for_each_intermediate_training(asked: Any, seeds: list[int]) -> None:
+    """The seed of a target that is not trained on decides nothing: with it, equal scores would look like certainty."""
+    config = changed("intermediates", "topics", "seed", to=asked).model_dump(mode="json")
+    config["intermediates"]["topics"]["head"] = "keep"
+    entry = {"models": ["tiny"], "tasks": ["sentiment"], "recipes": ["finetune"], "seeds": 3}
+    config["experiments"] = [{**entry, "intermediates": ["topics"], "sizes": [0]}]
+    (cell,) = plan.expand(Settings.model_validate(config)).cells.values()
+    assert cell.runs == tuple(Run(None, seed, seed) for seed in seeds)
 
 
 def test_identity_waits_for_what_is_not_there_yet(settings: Settings) -> None:
@@ -517,13 +777,13 @@ def test_identity_waits_for_what_is_not_there_yet(settings: Settings) -> None:
         raise FileNotFoundError(name)
 
     with pytest.raises(FileNotFoundError):
-        plan.run_identity(settings, PLAIN, Run(None, 1), Sources(missing, SOURCES.data))
+        plan.run_identity(settings, PLAIN, Run(None, 1), replace(SOURCES, artifact=missing))
 
 
 # --- what jobs depend on -----------------------------------------------------------------------------------
 
 
-NOT_PREPARED = {"label", "language", "licence", "paper_name", "stand_in", "metric", "max_length"}
+NOT_PREPARED = {"label", "language", "domain", "family", "licence", "paper_name", "stand_in", "metric", "max_length"}
 
 
 @pytest.mark.parametrize("field", sorted(NOT_PREPARED))

@@ -151,14 +151,31 @@ def test_another_source_laid_over_an_artifact() -> None:
     assert "use another name" in message
 
 
-def test_a_pooler_that_the_model_does_not_have() -> None:
+def test_what_a_model_cannot_do_in_an_earlier_link_of_a_chain() -> None:
+    """No experiment names that entry, but it is trained as much as the last one."""
+    chain = "intermediates: {first: {task: topics, recipe: opening}, topics: {after: first}}\n"
+    frozen = chain + "recipes: {opening: {method: finetune, learning_rate: 0.1, frozen_layers: 9}}\n"
+    assert complaint(SOUND, frozen).split(": ", 1)[1] == (
+        "recipes.opening.frozen_layers is 9: tiny has 2 layers; allowed are 0 to 2"
+    )
+    pooled = (
+        chain
+        + "models: {tiny: {kind: elmo}}\nrecipes: {opening: {method: finetune, learning_rate: 0.1, pooling: cls}}\n"
+    )
+    assert complaint(SOUND, pooled).split(": ", 1)[1] == (
+        'intermediates.first.recipe is "opening": its pooling is cls; for tiny (elmo) allowed are mean, first, max'
+    )
+
+
+@pytest.mark.parametrize("pooling", ["pooler", "cls"])
+def test_a_token_that_the_model_does_not_have(pooling: str) -> None:
     """Wherever ELMo is used with such a recipe: before a target task, there, and in diagnostics."""
-    over = "models: {tiny: {kind: elmo}}\nrecipes: {finetune: {pooling: pooler}}\n"
+    over = f"models: {{tiny: {{kind: elmo}}}}\nrecipes: {{finetune: {{pooling: {pooling}}}}}\n"
     over += "diagnostics:\n  - {models: [tiny], tasks: [sentiment]}\n"
     places = ["intermediates.topics.recipe", "experiments[0].recipes[0]", "experiments[1].recipes[0]"]
     places += ["diagnostics[0].recipes[0]"]
     assert [line.split(": ", 1)[1] for line in complaint(SOUND, over).split("\n")] == [
-        f'{place} is "finetune": its pooling is pooler; for tiny (elmo) allowed are mean, first, max'
+        f'{place} is "finetune": its pooling is {pooling}; for tiny (elmo) allowed are mean, first, max'
         for place in places
     ]
 

@@ -10,6 +10,7 @@ import pytest
 
 from transfer_atlas import settings
 from transfer_atlas.analysis.runs import COLUMNS
+from transfer_atlas.analysis.transfer.pairs import Pairs
 
 METRICS = {"sentiment": ["accuracy", "macro_f1"], "similarity": ["pearson", "spearman"]}
 
@@ -20,6 +21,7 @@ def _runs(
     task: str = "sentiment",
     recipe: str = "finetune",
     intermediate: str = "none",
+    start: int | None = None,
     surgery: str = "none",
     depth: int | None = None,
     n_train: int = 1000,
@@ -29,6 +31,7 @@ def _runs(
     digest: str | None = None,
     **others: Any,
 ) -> pd.DataFrame:
+    alone = intermediate.startswith("none")
     rows = []
     for seed, score in scores.items():
         name = digest or f"{model} {task} {recipe} {intermediate} {surgery} {depth} {n_train}"
@@ -36,6 +39,7 @@ def _runs(
             "run": hashlib.sha256(f"{name} {seed}".encode()).hexdigest(),
             "model": model,
             "intermediate": intermediate,
+            "intermediate_seed": None if alone else start or seed,
             "task": task,
             "recipe": recipe,
             "method": "finetune" if recipe.startswith("finetune") else "extract",
@@ -50,6 +54,7 @@ def _runs(
             "seed": seed,
             "n_examples": 200,
             "steps": 30,
+            "steps_before": 0 if alone else 76,
             "tokens": 9000,
             "truncated": 0,
             "truncated_train": 0,
@@ -76,7 +81,10 @@ def _runs(
 
 @pytest.fixture
 def make_runs() -> Callable[..., pd.DataFrame]:
-    """`make_runs({seed: score}, task=..., ...)`: the rows of these runs, `score` in the main metric on test."""
+    """`make_runs({seed: score}, task=..., ...)`: the rows of these runs, `score` in the main metric on test.
+
+    Those after an intermediate task start from the training with their own seed, or with the seed `start`.
+    """
     return _runs
 
 
@@ -100,3 +108,16 @@ def tasks() -> dict[str, settings.Task]:
         "sentiment": settings.Task(type="sequence_classification", files={"train": "train.csv"}),
         "similarity": settings.Task(type="pair_regression", files={"train": "train.csv"}, score_range=[0.0, 5.0]),
     }
+
+
+@pytest.fixture
+def pairs(tasks: dict[str, settings.Task]) -> Pairs:
+    """The tasks as targets, and `films` and `goods` as intermediate tasks: English film and product reviews."""
+    kinds = {"sentiment": ("sentiment analysis", "en"), "similarity": ("", "de")}
+    targets = {
+        name: task.model_copy(update={"family": kinds[name][0], "language": kinds[name][1], "domain": "films"})
+        for name, task in tasks.items()
+    }
+    sources = {name: tasks["sentiment"].model_copy(update={"domain": name}) for name in ("films", "goods")}
+    entries = {name: settings.Intermediate(task=name, recipe="finetune") for name in sources}
+    return Pairs({**targets, **sources}, entries)

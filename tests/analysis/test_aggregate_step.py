@@ -5,16 +5,23 @@ import sys
 import pandas as pd
 import pytest
 
+from transfer_atlas import atomic
 from transfer_atlas.analysis import diagnostics, tables
 from transfer_atlas.analysis.domain import GAINS
 from transfer_atlas.errors import UserError
-from transfer_atlas.settings import Model, Recipe, Surgery
+from transfer_atlas.settings import Intermediate, Model, Recipe, Surgery
 from transfer_atlas.steps import aggregate
 
 NAMES = [
     "scores",
     "finetune_vs_extract",
     "intermediate",
+    "zero_shot",
+    "transfer_signs",
+    "transfer_variance",
+    "transferability",
+    "transfer_prediction",
+    "decontamination",
     "costs",
     "layers_kept",
     "layer_gains",
@@ -31,7 +38,7 @@ NAMES = [
 ]
 # These say so where nothing was run.
 PAPERS = ["claims", "peters2019", "peters2019_analyses", "guidelines"]
-TEXTS = ["findings.txt", "findings.json", "peters2019.md", "tamkin2020.md", "guidelines.md"]
+TEXTS = ["findings.txt", "findings.json", "peters2019.md", "tamkin2020.md", "mohapatra2022.md", "guidelines.md"]
 
 
 @pytest.fixture
@@ -42,15 +49,15 @@ def study(make_runs, write_cell):
     for n in (100, 2000):
         for recipe, shift in (("finetune", 0.1), ("extract", 0.05)):
             rows = make_runs({s: 0.6 + shift + s / 77 + n / 1e5 for s in seeds}, recipe=recipe, n_train=n)
-            runs = [(None, s) for s in seeds]
+            runs = [(None, s, None) for s in seeds]
             cells[write_cell(rows, f"{recipe}{n}")] = {f"tiny/none/sentiment/{recipe}/none/n{n}": runs}
         rows = pd.concat(
             [make_runs({s: 0.5 + d / 7 + s / 91 for s in seeds}, surgery="resets", depth=d, n_train=n) for d in (0, 1)]
         )
-        runs = [(d, s) for d in (0, 1) for s in seeds]
+        runs = [(d, s, None) for d in (0, 1) for s in seeds]
         cells[write_cell(rows, f"layers{n}")] = {f"tiny/none/sentiment/finetune/resets/n{n}": runs}
     rows = make_runs({s: 0.7 + s / 53 for s in seeds}, intermediate="films", n_train=2000)
-    cells[write_cell(rows, "films")] = {"tiny/films/sentiment/finetune/none/n2000": [(None, s) for s in seeds]}
+    cells[write_cell(rows, "films")] = {"tiny/films/sentiment/finetune/none/n2000": [(None, s, s) for s in seeds]}
     return cells
 
 
@@ -65,6 +72,7 @@ def entries(tasks):
         surgeries={"resets": Surgery(kind="progressive")},
         labels={"sentiment": "Film reviews"},
         label_counts={"sentiment": {"test": {"bad": 100, "good": 100}}},
+        intermediates={"films": Intermediate(task="similarity", recipe="finetune")},
     )
 
 
@@ -105,7 +113,7 @@ def test_measured_time_is_in_two_tables_only(study, entries, tmp_path):
 
 def test_a_missing_run_stops_it_before_anything_is_written(study, entries, tmp_path):
     path, declared = next(iter(study.items()))
-    one_more = {name: [*runs, (None, 4)] for name, runs in declared.items()}
+    one_more = {name: [*runs, (None, 4, None)] for name, runs in declared.items()}
     with pytest.raises(UserError, match="no depth, seed 4"):
         aggregate.run({**study, path: one_more}, [], entries, tmp_path / "tables")
     assert not (tmp_path / "tables").exists()
@@ -146,6 +154,41 @@ def test_claims_are_judged_from_runs_and_side_files(study, entries, tmp_path):
     table2 = tables.read(tmp_path / "tables/peters2019.csv")
     assert set(table2["constant"].dropna()) == {50.0} and table2["learnt"].dropna().all()
     assert "tiny† | Film reviews† (SST-2)" in (tmp_path / "tables/peters2019.md").read_text()
+
+
+def test_rows_left_out_are_told_by_later_task(study, entries, tmp_path):
+    counts = {
+        "train": {"rows": 90, "left_out": 3, "shared": {"sentiment": 3, "news": 1}},
+        "validation": {"rows": 10, "left_out": 0, "shared": {"sentiment": 0, "news": 0}},
+    }
+    atomic.write_json(tmp_path / "counts.json", {"task": "similarity", "splits": counts})
+    side = aggregate.Side(decontaminations={"films": tmp_path / "counts.json"})
+    aggregate.run(study, [], entries, tmp_path / "tables", side)
+    table = tables.read(tmp_path / "tables/decontamination.csv")
+    assert table.to_numpy().tolist() == [
+        ["films", "similarity", "train", "news", 1, 3, 90],
+        ["films", "similarity", "train", "sentiment", 3, 3, 90],
+        ["films", "similarity", "validation", "news", 0, 0, 10],
+        ["films", "similarity", "validation", "sentiment", 0, 0, 10],
+    ]
+
+
+def test_controls_and_zero_shot_runs_change_no_other_table(study, entries, tmp_path, make_runs, write_cell):
+    aggregate.run(study, [], entries, tmp_path / "one")
+    longer = make_runs({s: 0.9 for s in (1, 2, 3)}, intermediate="none~films", n_train=2000)
+    as_it_is = make_runs({s: 0.9 for s in (1, 2, 3)}, intermediate="films", n_train=0, steps=0)
+    more = {
+        write_cell(longer, "longer"): {
+            "tiny/none~films/sentiment/finetune/none/n2000": [(None, s, None) for s in (1, 2, 3)]
+        },
+        write_cell(as_it_is, "as_it_is"): {
+            "tiny/films/sentiment/finetune/none/n0": [(None, s, s) for s in (1, 2, 3)],
+        },
+    }
+    aggregate.run(study | more, [], entries, tmp_path / "two")
+    names = [path.name for path in (tmp_path / "one").iterdir()]
+    changed = {n for n in names if (tmp_path / "one" / n).read_bytes() != (tmp_path / "two" / n).read_bytes()}
+    assert changed == {"runs.csv", "scores.csv", "intermediate.csv", "zero_shot.csv", "mohapatra2022.md"}
 
 
 def test_analysis_needs_no_torch():

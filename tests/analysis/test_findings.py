@@ -5,6 +5,7 @@ import pytest
 
 from transfer_atlas.analysis import ablations, tables
 from transfer_atlas.analysis.findings import find, layers_for_share, verdict
+from transfer_atlas.analysis.transfer import effects
 from transfer_atlas.settings import Surgery
 
 LABELS = {"sentiment": "Film reviews", "finetune": "Fine-tuning", "extract": "Extraction", "films": "Films"}
@@ -18,14 +19,14 @@ HIGH, LOW, WIDE = {1: 0.80, 2: 0.81, 3: 0.80}, {1: 0.70, 2: 0.70, 3: 0.70}, {1: 
 
 
 @pytest.fixture
-def findings(tasks):
+def findings(tasks, pairs):
     """`findings(rows, rows, ...)`: what is found in these runs."""
 
     def made(*rows, surgeries=SURGERIES):
         main = tables.main_scores(pd.concat(rows, ignore_index=True), tasks)
         whole = {
             "finetune_vs_extract": tables.finetune_vs_extract(main),
-            "intermediate": tables.intermediate(main),
+            "intermediate": effects.intermediate(main, pairs),
         }
         layers = {model: 3 for model in main["model"]}
         return find({**whole, **ablations.tables(main, surgeries, layers)}, LABELS)
@@ -115,6 +116,20 @@ def test_intermediate_task(findings, make_runs):
     text = line(found, "Intermediate task")
     assert "(1,000 examples): Fine-tuning after Films below alone (-0.103 accuracy" in text
     assert "above" not in text
+
+
+def test_many_intermediate_comparisons_are_counted_and_averaged(findings, make_runs):
+    rows = [make_runs(HIGH, model=model, intermediate="films") for model in "abcd"]
+    rows += [make_runs(LOW, model=model, intermediate="goods") for model in "abc"]
+    rows += [make_runs(LOW, model=model) for model in "ab"] + [make_runs(HIGH, model=model) for model in "cd"]
+    rows += [make_runs(HIGH, model="a", intermediate="none~films")]
+    found = findings(*rows)
+    text = line(found, "Intermediate task")
+    # After films: clearly better for a and b, the same for c and d. After goods: the same for a and b, worse for c.
+    assert "of 7 comparisons it helps in 2 (29%) and hurts in 1 (14%) beyond the noise of seeds" in text
+    assert "all +0.015 [" in text and "domain -0.034 [" in text and "same +0.052 [" in text
+    assert "over as many updates on the target itself +0.000 no interval (n = 1)" in text
+    assert "Film reviews" not in text and len(found.data["intermediate"]["comparisons"]) == 7
 
 
 def test_holm_is_told_where_it_takes_the_difference_away(findings, make_runs):

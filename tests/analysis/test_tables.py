@@ -8,6 +8,7 @@ from scipy import stats
 from transfer_atlas import settings
 from transfer_atlas.analysis import tables
 from transfer_atlas.analysis.runs import COLUMNS, collect
+from transfer_atlas.analysis.transfer import effects, signs, variance
 from transfer_atlas.errors import UserError
 
 LEFT, RIGHT = {1: 0.80, 2: 0.84, 3: 0.82}, {1: 0.78, 2: 0.79, 3: 0.80}
@@ -73,7 +74,7 @@ def test_surgery_and_intermediate_are_not_mixed_in(main, make_runs):
     assert table["finetune_mean"].tolist() == pytest.approx([0.82])
 
 
-def test_probes_of_single_layers_are_not_mixed_in(main, make_runs):
+def test_probes_of_single_layers_are_not_mixed_in(main, make_runs, pairs):
     rows = [
         *(make_runs(LEFT, intermediate=name) for name in ("none", "films")),
         *(make_runs(RIGHT, recipe=recipe, intermediate="films") for recipe in ("extract", "extract_each")),
@@ -81,7 +82,7 @@ def test_probes_of_single_layers_are_not_mixed_in(main, make_runs):
     ]
     without, layers = main(*rows[:4]), main(*rows)
     pd.testing.assert_frame_equal(tables.finetune_vs_extract(layers), tables.finetune_vs_extract(without))
-    pd.testing.assert_frame_equal(tables.intermediate(layers), tables.intermediate(without))
+    pd.testing.assert_frame_equal(effects.intermediate(layers, pairs), effects.intermediate(without, pairs))
     assert set(tables.finetune_vs_extract(layers)["intermediate"]) == {"films"}
 
 
@@ -102,19 +103,6 @@ def test_one_seed_gives_a_mean_and_empty_cells(main, make_runs, tmp_path):
     assert (cells["difference"], cells["difference_low"], cells["p"], cells["p_holm"]) == ("0.25", "", "", "")
 
 
-def test_intermediate_against_none(main, make_runs):
-    table = tables.intermediate(
-        main(
-            make_runs(LEFT, intermediate="films"),
-            make_runs(RIGHT),
-            make_runs(LEFT, intermediate="films", recipe="extract"),  # nothing to compare with
-        )
-    )
-    assert table[["intermediate", "recipe"]].to_numpy().tolist() == [["films", "finetune"]]
-    row = table.iloc[0]
-    assert (row["with_mean"], row["without_mean"], row["difference"]) == pytest.approx((0.82, 0.79, 0.03))
-
-
 def test_a_run_in_two_cells_is_counted_once(make_runs, write_cell, tasks):
     """All layers kept is the same run as no surgery: two rows in the long table, one run in every mean."""
     plain = write_cell(make_runs({1: 0.8, 2: 0.9}, digest="same", seconds=10.0), "plain")
@@ -122,8 +110,8 @@ def test_a_run_in_two_cells_is_counted_once(make_runs, write_cell, tasks):
     scratch = make_runs({1: 0.5, 2: 0.5}, surgery="progressive", depth=0, seconds=1.0)
     curve = write_cell(pd.concat([full, scratch]), "curve")
     cell = "tiny/none/sentiment/finetune/{}/n1000"
-    declared = {plain: {cell.format("none"): [(None, 1), (None, 2)]}}
-    declared[curve] = {cell.format("progressive"): [(d, s) for d in (0, 6) for s in (1, 2)]}
+    declared = {plain: {cell.format("none"): [(None, 1, None), (None, 2, None)]}}
+    declared[curve] = {cell.format("progressive"): [(d, s, None) for d in (0, 6) for s in (1, 2)]}
     runs = collect(declared)
     assert len(runs) == 6 * 4
     costs = tables.costs(runs)
@@ -169,6 +157,19 @@ def test_an_undefined_score_leaves_no_mean(main, make_runs):
     assert row["extract_mean"] == pytest.approx(0.79)
 
 
+def test_controls_and_zero_shot_runs_are_no_choice_of_how_to_train(main, make_runs):
+    chosen = [make_runs(LEFT), make_runs(RIGHT, recipe="extract")]
+    others = [
+        make_runs(dict.fromkeys(LEFT, 0.1), intermediate="none~films", seconds=99.0),
+        make_runs(dict.fromkeys(LEFT, 0.1), intermediate="none~films", recipe="extract"),
+        make_runs(dict.fromkeys(LEFT, 0.1), intermediate="films", n_train=0, seconds=0.0),
+    ]
+    runs = pd.concat([*chosen, *others])
+    assert tables.finetune_vs_extract(main(runs)).equals(tables.finetune_vs_extract(main(*chosen)))
+    assert tables.costs(runs).equals(tables.costs(pd.concat(chosen)))
+    assert len(tables.plain(runs)) == len(pd.concat(chosen))
+
+
 def test_a_cost_not_measured_for_all_has_no_mean(make_runs):
     rows = pd.concat([make_runs({1: 0.8}), make_runs({2: 0.8}, peak_memory_mb=None)])
     assert tables.costs(rows)["peak_memory_mb"].isna().all()
@@ -188,13 +189,16 @@ def test_main_metric_follows_the_task(make_runs, tasks):
         tables.main_scores(make_runs({1: 0.8}), chosen)
 
 
-def test_empty_tables_have_a_header(tasks, tmp_path):
+def test_empty_tables_have_a_header(tasks, pairs, tmp_path):
     runs = collect({})
     main = tables.main_scores(runs, tasks)
     made = {
         "scores": tables.scores(runs, tasks),
         "finetune_vs_extract": tables.finetune_vs_extract(main),
-        "intermediate": tables.intermediate(main),
+        "intermediate": effects.intermediate(main, pairs),
+        "zero_shot": effects.zero_shot(main, pairs, {}),
+        "transfer_signs": signs.signs(effects.intermediate(main, pairs)),
+        "transfer_variance": variance.variance(main, pairs),
         "costs": tables.costs(runs),
     }
     for name, table in made.items():

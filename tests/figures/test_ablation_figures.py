@@ -9,7 +9,15 @@ from matplotlib.colors import to_rgb
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 
-from transfer_atlas.figures import layer_gains, layers_kept, localised, permutations, seed_scatter, surgery_variants
+from transfer_atlas.figures import (
+    heat_map,
+    layer_gains,
+    layers_kept,
+    localised,
+    permutations,
+    seed_scatter,
+    surgery_variants,
+)
 
 LABELS = {"films": "Film reviews", "resets": "Biases reset", "keeps": "Biases kept"}
 NONE = {"full": "full: untouched encoder", "none": "none: all layers reinitialised"}
@@ -157,7 +165,7 @@ def test_layer_gains_fit_their_cells(made, count):
 
 
 def test_layer_gains_of_zero_have_no_sign():
-    assert [layer_gains.signed(gain) for gain in (-0.04, 0.04, 0.05001, -0.06)] == ["0.0", "0.0", "+0.1", "−0.1"]
+    assert [heat_map.signed(gain) for gain in (-0.04, 0.04, 0.05001, -0.06)] == ["0.0", "0.0", "+0.1", "−0.1"]
 
 
 def test_size_as_number_and_as_all_are_one_row(made):

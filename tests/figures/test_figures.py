@@ -17,6 +17,9 @@ from transfer_atlas.figures import (
     peters2019,
     seed_scatter,
     surgery_variants,
+    transfer_gain,
+    transfer_matrix,
+    transfer_prediction,
 )
 
 LABELS = {"films": "Film reviews", "finetune": "Fine-tuning", "reviews": "IMDb"}
@@ -184,6 +187,7 @@ ALL = [
     *(finetune_vs_extract.draw, layers_kept.draw, intermediate.draw),
     *(costs.draw, peters2019.draw, layer_curves.draw),
     *(layer_gains.draw, localised.draw, permutations.draw, seed_scatter.draw, surgery_variants.draw),
+    *(transfer_matrix.draw, transfer_gain.draw, transfer_prediction.draw),
 ]
 
 

@@ -50,6 +50,14 @@ def test_pooling_of_stretches(pooling: Pooling) -> None:
     torch.testing.assert_close(pool(states, starts, ends, pooling), expected)
 
 
+def test_a_classification_token_is_its_texts_only_unit() -> None:
+    states = torch.randn(4, 2, generator=stream(3))
+    starts = torch.tensor([0, 1, 3])
+    assert torch.equal(pool(states, starts, starts + 1, "cls"), states[starts])
+    with pytest.raises(ValueError, match="the only units"):
+        pool(states, starts, torch.tensor([1, 3, 4]), "cls")
+
+
 def test_the_largest_value_takes_the_whole_gradient() -> None:
     states = torch.tensor([[1.0], [2.0], [3.0], [5.0]], requires_grad=True)
     pool(states, torch.tensor([0, 2]), torch.tensor([2, 3]), "max").sum().backward()

@@ -65,7 +65,7 @@ def test_files_without_one(lacking: tuple[str, ...], make_encoder: Make, tmp_pat
         load_pretrained(folder, with_pooler=True)
     assert str(error.value) == (
         f"{folder}: holds no pretrained pooler for recipes.<name>.pooling: pooler; "
-        "pooling: first reads the first token's state without it"
+        "pooling: cls reads the classification token's state without it"
     )
 
 

@@ -62,7 +62,7 @@ class Stock:
     def states(self, texts: list[str], pairs: list[str] | None, pooling: str) -> Tensor:
         """Pooled states of the embeddings and every layer, [N, layers + 1, H]."""
         layers, inside = self.tokens(texts, pairs)
-        if pooling == "first":
+        if pooling in ("first", "cls"):
             return layers[:, :, 0]
         if pooling == "pooler":
             return torch.stack([self.model.pooler(layer) for layer in layers.unbind(1)], dim=1)
@@ -123,7 +123,7 @@ def compared(first: Tensor, second: Tensor) -> Tensor:
     return torch.cat([first, second, (first - second).abs(), first * second], dim=-1)
 
 
-@pytest.mark.parametrize("pooling", ["mean", "first", "max", "pooler"])
+@pytest.mark.parametrize("pooling", ["mean", "first", "cls", "max", "pooler"])
 @pytest.mark.parametrize("kind", ["bert", "roberta"])
 def test_every_layer_equals_the_stock_model(
     kind: str, pooling: Any, make_encoder: Callable[..., Path], sentences: Callable[..., list[str]], write: Callable
@@ -133,7 +133,7 @@ def test_every_layer_equals_the_stock_model(
     pretrained = load_pretrained(folder, with_pooler=pooling == "pooler")
     texts, pairs = sentences(70, seed=1), sentences(70, seed=2)
 
-    stored = write(pretrained, examples_of(texts, pairs), Layout("tokens", False, None, pooling))
+    stored = write(pretrained, examples_of(texts, pairs), Layout.parse(pooling))
 
     assert stored.states.shape == (70, 4, 32)
     assert stored.states.dtype == np.float32

@@ -42,12 +42,19 @@ class Results:
         }
         atomic.write_json(plan.task_folder(task) / "stats.json", stats)
 
+    def decontaminate(self, intermediate: str, train: int = 100, digest: str | None = None) -> None:
+        """What an intermediate training leaves out is known; so many training rows are left."""
+        left_out = {"digest": digest, "train_rows": train, "left_out": {"train": [], "validation": []}}
+        atomic.write_json(plan.left_out_file(intermediate), left_out)
+
     def prepare_everything(self) -> None:
         """Everything but training is done."""
         for artifact in self.settings.artifacts:
             self.fetch(artifact, config={"hidden_size": 32})
         for task in self.settings.tasks:
             self.prepare(task)
+        for intermediate in self.settings.intermediates:
+            self.decontaminate(intermediate)
 
     def finish(self, cell: Cell, run: Run, *, seconds: float = 2.0, tokens: int = 1000, score: float = 0.5) -> str:
         """A run is in the store, with this score on validation in the main metric; its digest."""

@@ -74,7 +74,7 @@ def test_heads_of_all_sizes_are_one_job(results: Any) -> None:
 
 
 def test_every_intermediate_training_is_a_job(results: Any) -> None:
-    before = [plan.intermediate_cell(results.settings, "tiny", "topics", "sentiment", seed) for seed in (1, 2)]
+    before = [plan.intermediate_cell(results.settings, "tiny", "topics", seed) for seed in (1, 2)]
     waiting = [(cell, cell.runs[0]) for cell in before]
     speed = Speed(1e30, True)
     assert estimate.wall_seconds(results.settings, waiting, speed, 1) == pytest.approx(2 * estimate.JOB_START_SECONDS)

@@ -17,7 +17,7 @@ from transformers import AutoModel, AutoTokenizer
 from transfer_atlas import atomic, plan, study
 from transfer_atlas.representations import storage
 from transfer_atlas.settings import Settings
-from transfer_atlas.steps import extract_features, keep_weights, prepare_task, train, train_heads
+from transfer_atlas.steps import decontaminate, extract_features, keep_weights, prepare_task, train, train_heads
 from transfer_atlas.tasks.storage import read_split
 from transfer_atlas.training import device
 from transfer_atlas.training.cell import Job
@@ -95,6 +95,11 @@ def test_it_is_trained_stored_and_probed(settings: Settings) -> None:
         return Job(settings, bundle, study.sources(), Store(plan.STORE))
 
     selected = plan.expand(settings)
+    for name in plan.intermediates_of(settings, selected):
+        later = {task: plan.task_folder(task) for task in plan.later_tasks(settings, selected, name)}
+        before = settings.intermediates[name].task
+        files = plan.left_out_file(name), plan.decontamination_file(name)
+        decontaminate.run(name, before, plan.task_folder(before), later, *files)
     for state in plan.intermediate_states(settings, selected):
         keep_weights.run(job(plan.bundle_before(settings, state)), state)
 

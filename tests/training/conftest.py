@@ -191,6 +191,8 @@ def tune(pretrained: Pretrained) -> Callable[..., Trained]:
         observer: Watch | None = None,
         engine: Engine | None = None,
         starts: Starts | None = None,
+        keep_head: bool = False,
+        more_updates: int = 0,
         keep_weights: bool = True,
     ) -> Trained:
         return finetune(
@@ -203,6 +205,8 @@ def tune(pretrained: Pretrained) -> Callable[..., Trained]:
             size=size,
             seed=seed,
             start=start,
+            keep_head=keep_head,
+            more_updates=more_updates,
             keep_weights=keep_weights,
             observer=observer or Watch(),
         )

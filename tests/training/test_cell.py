@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from transfer_atlas.plan import Bundle, Cell, Run, Sources
+from transfer_atlas.plan import Bundle, Cell, Decontaminated, Run, Sources
 from transfer_atlas.settings import Settings
 from transfer_atlas.training.cell import Job, run_all
 from transfer_atlas.training.checkpoint import Keeper
@@ -40,7 +40,9 @@ def handlers() -> Iterator[None]:
 
 @pytest.fixture
 def job(tmp_path: Path) -> Job:
-    sources = Sources(lambda name: f"artifact {name}", lambda name: f"data {name}")
+    sources = Sources(
+        lambda name: f"artifact {name}", lambda name: f"data {name}", lambda name: Decontaminated(None, 100)
+    )
     return Job(Settings.model_validate(SETTINGS), Bundle(CELL.name, (CELL,)), sources, Store(tmp_path / "store"))
 
 
@@ -89,7 +91,7 @@ def test_a_run_that_cannot_be_trusted_is_trained_anew(job: Job, train: Any) -> N
 
 def test_missing_weights_are_trained(job: Job, train: Any) -> None:
     """A run of which another step needs the weights is finished only with them."""
-    target = replace(job, bundle=Bundle(CELL.name, (replace(CELL, target="toy"),)))
+    target = replace(job, bundle=Bundle(CELL.name, (replace(CELL, trains="toy"),)))
 
     def with_weights(runs: Runs, keeper: Keeper) -> list[Trained]:
         weights = {"encoder.w": torch.ones(2), "head.b": torch.zeros(1)}

@@ -7,6 +7,7 @@ import pytest
 import torch
 from transformers import get_constant_schedule_with_warmup, get_linear_schedule_with_warmup
 
+from transfer_atlas import updates
 from transfer_atlas.settings import Recipe
 from transfer_atlas.training import schedule
 
@@ -33,7 +34,7 @@ def test_factors_are_those_of_transformers(shape: str, total: int, warmup: float
 
 @pytest.mark.parametrize(("n", "batch", "steps"), [(1, 32, 1), (32, 32, 1), (33, 32, 2), (100, 5, 20)])
 def test_steps_of_an_epoch(n: int, batch: int, steps: int) -> None:
-    assert schedule.steps_per_epoch(n, batch) == steps
+    assert updates.steps_per_epoch(n, batch) == steps
 
 
 @pytest.mark.parametrize(
@@ -42,7 +43,7 @@ def test_steps_of_an_epoch(n: int, batch: int, steps: int) -> None:
     [(12, 0, 9), (12, 9, 9), (12, 10, 12), (12, 100, 102), (4, 7, 7), (1000, 10, 600)],
 )
 def test_total_steps(n: int, min_steps: int, total: int, recipe: Rewrite) -> None:
-    assert schedule.total_steps(n, recipe(min_steps=min_steps)) == total
+    assert updates.total_steps(n, recipe(min_steps=min_steps)) == total
 
 
 SHAPES = ["linear", "constant", "slanted_triangular"]

@@ -16,7 +16,7 @@ import pytest
 
 from transfer_atlas import candidates, plan
 from transfer_atlas.identity import digest_of
-from transfer_atlas.plan import Bundle, Cell, Run, Sources
+from transfer_atlas.plan import Bundle, Cell, Decontaminated, Run, Sources
 from transfer_atlas.settings import Recipe, Settings
 from transfer_atlas.training.cell import Job, one_by_one, run_all
 from transfer_atlas.training.checkpoint import Keeper
@@ -40,7 +40,9 @@ SETTINGS: dict[str, Any] = {
     },
     "experiments": [{"models": ["tiny"], "tasks": ["toy"], "recipes": ["searched"]}],
 }
-SOURCES = Sources(lambda name: f"artifact {name}", lambda name: f"data {name}")
+SOURCES = Sources(
+    lambda name: f"artifact {name}", lambda name: f"data {name}", lambda name: Decontaminated(None, 100)
+)
 Runs = Sequence[tuple[Cell, Run]]
 
 
@@ -175,7 +177,7 @@ def test_trials_after_an_intermediate_task_have_trainings_of_their_own() -> None
     before = {"task": "toy", "recipe": "tune", "size": 5}
     recipes = {**SETTINGS["recipes"], "tune": {"method": "finetune", "learning_rate": 0.1}}
     settings = Settings.model_validate({**SETTINGS, "recipes": recipes, "intermediates": {"other": before}})
-    after = replace(SEARCHED, intermediate="other")
+    after = replace(SEARCHED, intermediate="other", runs=(Run(None, 1, 1), Run(None, 2, 2)))
     assert [state.seed for state in plan.states_of(settings, after)] == [1, 101, 102, 2]
     assert [state.seed for state in plan.states_of(settings, replace(after, candidate=3))] == [1, 2]
 

@@ -65,6 +65,7 @@ def test_scores_of_pairs_are_learnt_on_any_scale(
 
 LAYOUTS = [("parity", WORDS), ("parity", Layout("words", False, "mean", None)), ("arcs", WORDS)]
 LAYOUTS += [("pairs", layout) for layout in (Layout("tokens", False, None, None), SEGMENTS, SEPARATE)]
+LAYOUTS += [("pairs", Layout("classification", separate, None, None)) for separate in (False, True)]
 
 
 def direct(data: TaskData, model: Pretrained | PretrainedElmo, split: str, rows: list[int]) -> Sequences:

@@ -12,6 +12,7 @@ import pytest
 import torch
 from torch import nn
 
+from transfer_atlas import updates
 from transfer_atlas.models.dropout import keep_mask
 from transfer_atlas.models.heads.linear import LinearHead
 from transfer_atlas.models.heads.scalar_mix import ScalarMixMLP
@@ -123,7 +124,7 @@ def plain_training(run: HeadRun) -> np.ndarray:
     order = torch.Generator().manual_seed(stream_seed(run.seed, "order"))
     dropout = torch.Generator().manual_seed(stream_seed(run.seed, "dropout"))
     n, p = len(rows), recipe.head_dropout
-    total = schedule.total_steps(n, recipe)
+    total = updates.total_steps(n, recipe)
     step = 0
     while step < total:
         for batch in torch.randperm(n, generator=order).split(recipe.batch_size):

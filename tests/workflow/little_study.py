@@ -160,7 +160,7 @@ PLAIN_FILE = "results/cells/tiny/none/sentiment/finetune/none/n48.parquet"
 HEADS_FILE = "results/cells/tiny/none/sentiment/extract.mean.parquet"
 SURGERY_FILE = "results/cells/tiny/none/sentiment/finetune/reset_top/n48.parquet"
 SIMILARITY_FILE = "results/cells/tiny/none/similarity/patient/none/nall.parquet"
-REVIEWS_TRAININGS = {f"train_intermediate/tiny/reviews/sentiment/seed{seed}" for seed in (1, 2)}
+REVIEWS_TRAININGS = {f"train_intermediate/tiny/reviews/seed{seed}" for seed in (1, 2)}
 ANALYSIS = {"aggregate", "plot"}
 
 # Two intermediate trainings; depths 0 and 2 of two seeds, of which depth 2 is the plain run; two seeds of the others.
@@ -258,7 +258,9 @@ class Call:
     def jobs(self) -> set[str]:
         """The jobs of a dry run, each by the name of its log, which says rule and wildcards."""
         jobs = re.findall(r"^    log: results/logs/(\S+)\.log", self.words, re.M)
-        assert bool(jobs) != ("Nothing to be done" in self.words), self.words
+        # With --until the words are others.
+        nothing = "Nothing to be done" in self.words or re.search(r"^total +0$", self.words, re.M) is not None
+        assert bool(jobs) != nothing, self.words
         return set(jobs)
 
 

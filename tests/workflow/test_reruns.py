@@ -53,7 +53,7 @@ def test_a_new_seed_trains_only_itself(study: LittleStudy) -> None:
 def test_a_new_seed_after_an_intermediate_task_trains_only_that_seed_of_both(study: LittleStudy) -> None:
     experiment(study, "intermediate task")["seeds"] = 3
     study.configure()
-    third = "train_intermediate/tiny/reviews/sentiment/seed3"
+    third = "train_intermediate/tiny/reviews/seed3"
     assert study.plan() == {third, AFTER_REVIEWS_CELL, *ANALYSIS}
 
 
@@ -165,8 +165,8 @@ def test_edited_choice_of_rows_retrains_what_learns_from_them(study: LittleStudy
     assert planned >= {PLAIN_CELL, SURGERY_CELL, AFTER_REVIEWS_CELL, SIMILARITY_CELL, *REVIEWS_TRAININGS, *ANALYSIS}
     assert not {job.split("/")[0] for job in planned} & FETCHED_AND_PREPARED
 
-    study.run("results/intermediate/tiny/reviews/sentiment/seed1/model.safetensors")
-    log = study.log("train_intermediate/tiny/reviews/sentiment/seed1")
+    study.run("results/intermediate/tiny/reviews/seed1/model.safetensors")
+    log = study.log("train_intermediate/tiny/reviews/seed1")
     assert " steps in " in log
     assert "taken from the store" not in log
 

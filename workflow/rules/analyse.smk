@@ -6,6 +6,11 @@ rule aggregate:
         cells=[plan.table_file(name) for name in BUNDLES],
         searches=[plan.search_file(name) for name in BUNDLES],
         trainings=[plan.training_file(state) for state in plan.intermediate_states(SETTINGS, PLAN)],
+        decontaminations=[
+            plan.decontamination_file(name) for name in plan.intermediates_of(SETTINGS, PLAN)
+        ],
+        scores=[plan.transferability_file(place) for place in plan.scored(SETTINGS)],
+        published=list(SETTINGS.published.values()),
         probes=[plan.probes_file(state) for state in plan.diagnosed_states(SETTINGS)],
         domains="results/tables/domains.csv",
         statistics=[file for task in PLAN.tasks for file in task_files(task, splits=[])],

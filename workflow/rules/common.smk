@@ -20,6 +20,7 @@ try:
     BUNDLES = plan.bundles(SETTINGS, PLAN)
     study.check_files(SETTINGS, PLAN)
     study.check_sizes(SETTINGS, PLAN)
+    study.check_kept_heads(SETTINGS, PLAN)
 except UserError as error:
     print(error, file=sys.stderr)
     raise SystemExit(1)
@@ -51,7 +52,9 @@ wildcard_constraints:
     artifact=names(SETTINGS.artifacts),
     model=names(SETTINGS.models),
     task=names(SETTINGS.tasks),
-    intermediate=names([plan.NONE, *SETTINGS.intermediates]),
+    intermediate=names(
+        [plan.NONE, *SETTINGS.intermediates, *map(plan.control_of, SETTINGS.intermediates)]
+    ),
     size=r"\d+|all",
     seed=r"\d+",
     layout=r"[a-z.]+",
@@ -80,7 +83,8 @@ def state_of(wildcards):
     if hasattr(wildcards, "recipe"):
         name = "{w.recipe}~n{w.size}~seed{w.seed}".format(w=wildcards)
         return plan.State.parse(wildcards.model, name, wildcards.task)
-    return plan.State(wildcards.model, wildcards.intermediate, wildcards.task, int(wildcards.seed))
+    task = SETTINGS.intermediates[wildcards.intermediate].task
+    return plan.State(wildcards.model, wildcards.intermediate, task, int(wildcards.seed))
 
 
 def model_files(model):
@@ -105,10 +109,27 @@ def raw_files(wildcards):
 
 
 def state_weights(state):
-    """Weights of a state after training; nothing for the pretrained one."""
+    """Weights of a state after training, and the file that says which they are; nothing for the pretrained one."""
     if state.is_pretrained:
         return []
-    return [plan.weights_file(state)]
+    # Entries that come to the same training share one file of weights, whose time changes when the last of them is
+    # done: it tells nothing.
+    return [ancient(plan.weights_file(state)), plan.training_file(state)]
+
+
+def left_out_files(intermediate):
+    """What counting the updates of an intermediate entry depends on; nothing where there is none."""
+    chain = [] if intermediate is None else plan.chain_of(SETTINGS, intermediate)
+    return [plan.left_out_file(name) for name in chain]
+
+
+def scored_at(wildcards):
+    """What is scored of a model, intermediate entry and target."""
+    place = (wildcards.model, wildcards.intermediate, wildcards.task)
+    for scored in plan.scored(SETTINGS):
+        if (scored.model, scored.intermediate, scored.task) == place:
+            return scored
+    raise WorkflowError(f"no entry of transferability in the configuration names {'/'.join(place)}")
 
 
 def probed_states(wildcards):

@@ -25,7 +25,40 @@ rule prepare_task:
         "python -m transfer_atlas prepare_task {wildcards.task} > {log} 2>&1"
 
 
-# Which texts tasks share: an intermediate task must not teach its target's test.
+# What an intermediate training must not see: texts on which a task trained after it is chosen or scored.
+rule decontaminate:
+    input:
+        task=lambda w: task_files(
+            SETTINGS.intermediates[w.intermediate].task, ["train", "validation"]
+        ),
+        later=lambda w: [
+            file
+            for task in plan.later_tasks(SETTINGS, PLAN, w.intermediate)
+            for file in task_files(task, ["validation", "test"])
+        ],
+    output:
+        left_out="results/decontamination/{intermediate}/left_out.json",
+        counts="results/decontamination/{intermediate}/counts.json",
+    log:
+        "results/logs/decontaminate/{intermediate}.log",
+    benchmark:
+        "results/benchmarks/decontaminate/{intermediate}.tsv"
+    conda:
+        "../../envs/environment.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=60,
+    params:
+        tasks=lambda w: [
+            SETTINGS.intermediates[w.intermediate].task,
+            *plan.later_tasks(SETTINGS, PLAN, w.intermediate),
+        ],
+        code=code_digest("steps.decontaminate"),
+    shell:
+        "python -m transfer_atlas decontaminate {wildcards.intermediate} > {log} 2>&1"
+
+
+# Which texts tasks share.
 rule compare_tasks:
     input:
         [file for task in study.compared_tasks(SETTINGS, PLAN) for file in task_files(task)],

@@ -6,14 +6,19 @@ rule train_intermediate:
     input:
         model=lambda w: model_files(w.model),
         task=lambda w: task_files(SETTINGS.intermediates[w.intermediate].task),
-        target=lambda w: task_files(w.task, ["validation", "test"]),
+        left_out="results/decontamination/{intermediate}/left_out.json",
+        states=lambda w: [
+            file
+            for state in plan.states_of(SETTINGS, plan.cell_before(SETTINGS, state_of(w)))
+            for file in state_weights(state)
+        ],
     output:
-        weights="results/intermediate/{model}/{intermediate}/{task}/seed{seed}/model.safetensors",
-        run="results/intermediate/{model}/{intermediate}/{task}/seed{seed}/run.json",
+        weights="results/intermediate/{model}/{intermediate}/seed{seed}/model.safetensors",
+        run="results/intermediate/{model}/{intermediate}/seed{seed}/run.json",
     log:
-        "results/logs/train_intermediate/{model}/{intermediate}/{task}/seed{seed}.log",
+        "results/logs/train_intermediate/{model}/{intermediate}/seed{seed}.log",
     benchmark:
-        "results/benchmarks/train_intermediate/{model}/{intermediate}/{task}/seed{seed}.tsv"
+        "results/benchmarks/train_intermediate/{model}/{intermediate}/seed{seed}.tsv"
     priority: estimate.OPENING_PRIORITY + 1
     conda:
         "../../envs/environment.yaml"
@@ -28,7 +33,7 @@ rule train_intermediate:
         code=code_digest("steps.keep_weights"),
     shell:
         "python -m transfer_atlas train_intermediate {wildcards.model} {wildcards.intermediate}"
-        " {wildcards.task} {wildcards.seed} > {log} 2>&1"
+        " {wildcards.seed} > {log} 2>&1"
 
 
 rule finetune:
@@ -38,6 +43,8 @@ rule finetune:
         states=lambda w: [
             file for state in plan.states_of(SETTINGS, cell_of(w)) for file in state_weights(state)
         ],
+        # A control counts the updates of an intermediate training.
+        left_out=lambda w: left_out_files(cell_of(w).budget_of),
     output:
         "results/cells/{model}/{intermediate}/{task}/{recipe}/none/n{size}.parquet",
         "results/cells/{model}/{intermediate}/{task}/{recipe}/none/n{size}.predictions.parquet",

@@ -140,6 +140,24 @@ def compare_tasks(arguments: Namespace) -> None:
     step.run({task: plan.task_folder(task) for task in tasks}, plan.RESULTS / "tables" / "overlap.csv")
 
 
+def decontaminate(arguments: Namespace) -> None:
+    """Find the rows that an intermediate training leaves out."""
+    settings = study.read_settings()
+    from transfer_atlas.steps import decontaminate as step
+
+    name = arguments.intermediate
+    task = _entry(settings.intermediates, name, "intermediate task").task
+    later = plan.later_tasks(settings, plan.expand(settings), name)
+    step.run(
+        name,
+        task,
+        plan.task_folder(task),
+        {other: plan.task_folder(other) for other in later},
+        plan.left_out_file(name),
+        plan.decontamination_file(name),
+    )
+
+
 def _train_job(settings: Settings, bundle: Bundle) -> Job:
     from transfer_atlas.training.cell import Job
     from transfer_atlas.training.store import Store
@@ -176,7 +194,10 @@ def train_intermediate(arguments: Namespace) -> None:
     settings = study.read_settings()
     from transfer_atlas.steps import keep_weights as step
 
-    state = _state(settings, arguments.model, f"{arguments.intermediate}.seed{arguments.seed}", arguments.task)
+    name = f"{arguments.intermediate}.seed{arguments.seed}"
+    planned = plan.intermediate_states(settings, plan.expand(settings))
+    states = {state.name: state for state in planned if state.model == arguments.model}
+    state = _entry(states, name, f"state of {arguments.model}")
     step.run(_train_job(settings, plan.bundle_before(settings, state)), state)
 
 
@@ -225,6 +246,18 @@ def extract_features(arguments: Namespace) -> None:
     step.run(settings, state, arguments.layout, folder)
 
 
+def score_transferability(arguments: Namespace) -> None:
+    """Score the states after an intermediate task on a target."""
+    settings = study.read_settings()
+    from transfer_atlas.steps import score_transferability as step
+
+    asked = (arguments.model, arguments.intermediate, arguments.task)
+    found = {(place.model, place.intermediate, place.task): place for place in plan.scored(settings)}
+    if asked not in found:
+        raise UserError(f"no entry of transferability names {' / '.join(asked)}")
+    step.run(settings, found[asked], plan.transferability_file(found[asked]))
+
+
 def aggregate(arguments: Namespace) -> None:
     """Make the tables."""
     settings = study.read_settings()
@@ -233,7 +266,9 @@ def aggregate(arguments: Namespace) -> None:
     selected = plan.expand(settings)
     bundles = plan.bundles(settings, selected)
     declared = {
-        plan.table_file(name): {cell.name: [(run.depth, run.seed) for run in cell.runs] for cell in bundle.cells}
+        plan.table_file(name): {
+            cell.name: [(run.depth, run.seed, run.start) for run in cell.runs] for cell in bundle.cells
+        }
         for name, bundle in bundles.items()
     }
     states = plan.intermediate_states(settings, selected)
@@ -241,13 +276,22 @@ def aggregate(arguments: Namespace) -> None:
     counted = {task: description.describe(plan.task_folder(task))["label_counts"] for task in selected.tasks}
     label_counts = {task: counts for task, counts in counted.items() if counts is not None}
     entries = step.Entries(
-        settings.models, settings.tasks, settings.recipes, settings.surgeries, study.labels(settings), label_counts
+        settings.models,
+        settings.tasks,
+        settings.recipes,
+        settings.surgeries,
+        study.labels(settings),
+        label_counts,
+        settings.intermediates,
     )
     output = plan.RESULTS / "tables"
     side = step.Side(
         searches=[plan.search_file(name) for name in bundles],
         diagnostics=[plan.probes_file(state) for state in plan.diagnosed_states(settings)],
         domains=output / "domains.csv",
+        decontaminations={name: plan.decontamination_file(name) for name in plan.intermediates_of(settings, selected)},
+        transferability=[plan.transferability_file(place) for place in plan.scored(settings)],
+        published={paper: Path(file) for paper, file in settings.published.items()},
     )
     step.run(declared, trainings, entries, output, side)
 

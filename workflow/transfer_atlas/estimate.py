@@ -10,6 +10,7 @@ from transfer_atlas import atomic, plan
 from transfer_atlas.plan import Bundle, Cell, Run
 from transfer_atlas.settings import Settings
 from transfer_atlas.tasks import description
+from transfer_atlas.updates import total_steps
 
 # What one core sustains on real tokens in this loop, measured with MiniLM-L6 in bfloat16 on one core of an EPYC 9005:
 # only a start, replaced by the speed of this machine's own finished runs as soon as there are some.
@@ -66,11 +67,18 @@ def _rows(task: str, split: str, unknown: int) -> int:
     return int(stats["rows"][split]) if stats else unknown
 
 
+def _undiminished(settings: Settings, intermediate: str) -> plan.Decontaminated:
+    """An intermediate task as if no row had to be left out."""
+    return plan.Decontaminated(None, _rows(settings.intermediates[intermediate].task, "train", 10_000))
+
+
 def run_flops(settings: Settings, cell: Cell) -> float:
     """Arithmetic of one fine-tuning run of a cell: training (3 times forward) and evaluation."""
     recipe = plan.recipe_of(settings, cell)
     n = _rows(cell.task, "train", 10_000) if cell.size == "all" else int(cell.size)
-    steps = max(recipe.epochs * -(-n // recipe.batch_size), recipe.min_steps)
+    steps = total_steps(n, recipe) if n else 0
+    if cell.budget_of is not None:
+        steps += plan.updates_of(settings, cell.budget_of, lambda name: _undiminished(settings, name))
     evaluated = _rows(cell.task, "validation", 500) + _rows(cell.task, "test", 1000)
     texts = 3 * min(steps * recipe.batch_size, steps * n) + evaluated
     return texts * _tokens_per_text(settings, cell.task) * _flops_per_token(settings, cell.model)
@@ -103,8 +111,8 @@ def priority(settings: Settings, cell: Cell) -> int:
 def wall_seconds(settings: Settings, waiting: list[tuple[Cell, Run]], speed: Speed, cores: int) -> float:
     """Estimated wall time of these runs on so many cores, starting the jobs included."""
     seconds = sum(run_seconds(settings, cell, speed) for cell, _ in waiting)
-    # An intermediate training is a job for each target and seed, which its cell holds.
-    jobs = {cell if cell.target else plan.bundle_name(settings, cell) for cell, _ in waiting}
+    # An intermediate training is a job for each seed, which its cell holds.
+    jobs = {cell if cell.trains else plan.bundle_name(settings, cell) for cell, _ in waiting}
     return (seconds + len(jobs) * JOB_START_SECONDS) / max(1, cores)
 
 

@@ -14,19 +14,22 @@ from transfer_atlas.settings import PAIR_TYPES, POOLED_HEADS, WORD_TYPES, Model,
 _ATTENDING_HEADS = ("esim", "bi_attention")
 _POOLINGS: tuple[Pooling, ...] = get_args(Pooling)
 
+Units = Literal["tokens", "segments", "words", "classification"]
+
 
 @dataclass(frozen=True)
 class Layout:
     """How examples are laid out for a head.
 
     Attributes:
-        units: What has a state: every token, the tokens of each text of a jointly encoded pair, or words.
+        units: What has a state: every token, the tokens of each text of a jointly encoded pair, words, or of each input
+            its classification token alone.
         separate: Whether the two texts of a pair are inputs of their own.
         pieces: How a word's state comes from its pieces (`first` or `mean`); None where units are not words.
         pooled: How stored states are pooled to one vector of a text; None where heads read all units.
     """
 
-    units: Literal["tokens", "segments", "words"]
+    units: Units
     separate: bool
     pieces: str | None
     pooled: Pooling | None
@@ -50,7 +53,12 @@ class Layout:
         if first == "words":
             return Layout("words", separate, rest[0], None)
         pooled = next((pooling for pooling in _POOLINGS if pooling == first), None)
-        return Layout("segments" if first == "segments" else "tokens", separate, None, pooled)
+        units: Units = "tokens"
+        if first == "segments":
+            units = "segments"
+        elif first in ("classification", "cls"):
+            units = "classification"
+        return Layout(units, separate, None, pooled)
 
 
 def layout_of(task: Task, model: Model, recipe: Recipe) -> Layout:
@@ -60,5 +68,9 @@ def layout_of(task: Task, model: Model, recipe: Recipe) -> Layout:
         return Layout("words", False, "first" if model.kind == "elmo" else recipe.pieces, None)
     separate = task.type in PAIR_TYPES and (recipe.pairs == "separate" or model.kind == "elmo")
     stored_pooled = recipe.method == "extract" and recipe.head in POOLED_HEADS
-    segments = task.type in PAIR_TYPES and recipe.head in _ATTENDING_HEADS and not separate
-    return Layout("segments" if segments else "tokens", separate, None, recipe.pooling if stored_pooled else None)
+    units: Units = "tokens"
+    if recipe.pooling == "cls":
+        units = "classification"
+    elif task.type in PAIR_TYPES and recipe.head in _ATTENDING_HEADS and not separate:
+        units = "segments"
+    return Layout(units, separate, None, recipe.pooling if stored_pooled else None)

@@ -34,7 +34,7 @@ MetricName = Literal[
 Head = Literal[
     "linear", "scalar_mix_linear", "scalar_mix_mlp", "bcn", "esim", "bi_attention", "bilstm", "crf", "bilstm_crf"
 ]
-Pooling = Literal["mean", "first", "max", "pooler"]
+Pooling = Literal["mean", "first", "cls", "max", "pooler"]
 Split = Literal["train", "validation", "test"]
 
 METRICS_BY_TYPE: dict[str, list[str]] = {
@@ -73,6 +73,15 @@ def _positive_or_all(value: Any) -> Any:
     raise ValueError("should be a whole number of examples, at least 1, or all")
 
 
+def _size_or_zero(value: Any) -> Any:
+    if value == 0 and isinstance(value, int) and not isinstance(value, bool):
+        return value
+    try:
+        return _positive_or_all(value)
+    except ValueError:
+        raise ValueError("should be a whole number of examples, 0 for none (zero-shot), or all") from None
+
+
 def _seed_list(value: Any) -> Any:
     if isinstance(value, int) and not isinstance(value, bool) and value >= 1:
         return list(range(1, value + 1))
@@ -97,10 +106,12 @@ def _rows(value: Any) -> Any:
     raise ValueError("should be a whole number of rows, or a fraction between 0 and 1")
 
 
-def _paired_or_seed(value: Any) -> Any:
-    if value == "paired" or (isinstance(value, int) and not isinstance(value, bool) and value >= 0):
+def _paired_or_seeds(value: Any) -> Any:
+    seeds = value if isinstance(value, list) else [value]
+    whole = all(isinstance(seed, int) and not isinstance(seed, bool) and seed >= 0 for seed in seeds)
+    if value == "paired" or (seeds and whole and len(set(seeds)) == len(seeds)):
         return value
-    raise ValueError("should be paired, or one seed")
+    raise ValueError("should be paired, one seed, or a list of different seeds")
 
 
 def _layer_choice(value: Any) -> Any:
@@ -151,6 +162,9 @@ Addresses = Annotated[
 TrainSize = Annotated[
     Any, BeforeValidator(_positive_or_all), WithJsonSchema({"anyOf": [{"type": "integer"}, {"const": "all"}]})
 ]
+TargetSize = Annotated[
+    Any, BeforeValidator(_size_or_zero), WithJsonSchema({"anyOf": [{"type": "integer"}, {"const": "all"}]})
+]
 Seeds = Annotated[
     Any,
     BeforeValidator(_seed_list),
@@ -163,7 +177,11 @@ Depths = Annotated[
 ]
 Rows = Annotated[Any, BeforeValidator(_rows), WithJsonSchema({"type": "number", "exclusiveMinimum": 0})]
 SeedChoice = Annotated[
-    Any, BeforeValidator(_paired_or_seed), WithJsonSchema({"anyOf": [{"type": "integer"}, {"const": "paired"}]})
+    Any,
+    BeforeValidator(_paired_or_seeds),
+    WithJsonSchema(
+        {"anyOf": [{"type": "integer"}, {"const": "paired"}, {"type": "array", "items": {"type": "integer"}}]}
+    ),
 ]
 LayerChoice = Annotated[
     Any, BeforeValidator(_layer_choice), WithJsonSchema({"anyOf": [{"type": "integer"}, {"enum": ["last", "each"]}]})
@@ -366,6 +384,13 @@ class Task(Strict):
     stand_in: bool = True
     """Whether it only stands in for the papers' data set or split; tables then mark its numbers."""
     language: str = "en"
+    """Intermediate and target task of different languages are a cross-lingual pair."""
+    domain: str = ""
+    """Where the texts come from (`film reviews`): intermediate and target task of one language and different domains
+    are a pair of domain adaptation."""
+    family: str = ""
+    """The kind of task that claims compare: `text classification`, `sentiment analysis` or `sentence similarity` in
+    Mohapatra & Mohapatra (2022)."""
     licence: str = ""
 
     @property
@@ -400,7 +425,8 @@ class Recipe(Strict):
     """The layer a linear head reads: `last`, a number (0 is the embeddings), or `each`: a run for every layer, which
     the experiment's `depths` may narrow down (probing; Tamkin et al. 2020, section 3). Only for `extract`."""
     pooling: Pooling = "mean"
-    """One vector for a text or span: the mean of its token states, the state of the first token, or the largest value
+    """One vector for a text or span: the mean of its token states, the state of the first token, that of the
+    classification token (`cls`: the first for encoders like BERT and RoBERTa, the last for XLNet), or the largest value
     of each dimension. `pooler`: the first token's state through the model's pretrained pooler, a linear map and tanh,
     which `finetune` trains along and `extract` applies to every layer; for a linear head on texts and jointly encoded
     pairs."""
@@ -489,17 +515,30 @@ class Surgery(Strict):
 
 
 class Intermediate(Strict):
-    """A training on another task before the target task (Pruksachatkun et al. 2020; Mohapatra & Mohapatra 2022)."""
+    """A training on another task before the target task (Pruksachatkun et al. 2020; Mohapatra & Mohapatra 2022).
+
+    It is trained once for each model and seed, and all targets, sizes and recipes start from it.
+    """
 
     task: Name
-    """The entry of `tasks` trained on first; rows that hold a text of the target's test or validation split
-    are left out and counted."""
+    """The entry of `tasks` trained on first. Its training and validation rows that hold a text of the validation or
+    test split of any task trained afterwards are left out and counted."""
     recipe: Name
-    """The entry of `recipes`, with `method: finetune`."""
+    """The entry of `recipes`, with `method: finetune`; with `select: best` its epoch is chosen on this task's own
+    validation split."""
     size: TrainSize = "all"
     """Train examples of the intermediate task."""
+    after: Name | None = None
+    """The entry of `intermediates` trained before this one: a chain of tasks."""
+    head: Literal["drop", "keep"] = "drop"
+    """`keep`: fine-tuning on the target goes on with this training's head; both tasks then need the same classes in the
+    same order (or the same range of scores), and both recipes the same head."""
     seed: SeedChoice = "paired"
-    """`paired`: each target seed has an intermediate training of its own, so its variance is in the interval."""
+    """`paired`: each target seed has an intermediate training of its own, so its variance is in the interval. One seed:
+    all share one training. A list: every target seed starts from each, which tells the two sources of scatter
+    apart."""
+    label: str = ""
+    """Name shown in tables and figures; the entry's name when empty."""
 
 
 class Experiment(Strict):
@@ -513,8 +552,12 @@ class Experiment(Strict):
     surgeries: Annotated[list[Name], Field(min_length=1)] = ["none"]
     depths: Depths = "all"
     """Where the surgeries act, and which layers recipes with `layer: each` read: a list, or all that are possible."""
-    sizes: Annotated[list[TrainSize], Field(min_length=1)] = ["all"]
-    """Train examples; subsets are nested and shared by all methods, models and surgeries."""
+    sizes: Annotated[list[TargetSize], Field(min_length=1)] = ["all"]
+    """Train examples; subsets are nested and shared by all methods, models and surgeries. 0 scores an intermediate
+    task's model on the target as it is (zero-shot; needs `head: keep`)."""
+    equal_budget: bool = False
+    """A control for each intermediate task and fine-tuning recipe: the target alone, trained for as many updates as
+    intermediate and target task together."""
     seeds: Seeds = [1, 2, 3]
     """A number of seeds or a list of them."""
 
@@ -541,6 +584,20 @@ class Domain(Strict):
     """A task with `fields.group`."""
     reference: Name
     """The task whose training texts stand for what the encoder was pretrained on."""
+
+
+class Transferability(Strict):
+    """Cheap scores of states before any training on the target, against the gain that training then measures."""
+
+    name: str = ""
+    models: Annotated[list[Name], Field(min_length=1)]
+    tasks: Annotated[list[Name], Field(min_length=1)]
+    """The targets: sequence or pair tasks."""
+    intermediates: Annotated[list[Name], Field(min_length=1)]
+    seeds: Seeds = [1]
+    """Seeds of the intermediate trainings whose states are scored."""
+    examples: Annotated[int, Field(ge=10)] = 1000
+    """Target training examples that the scores read, at most."""
 
 
 class Engine(Strict):
@@ -585,6 +642,11 @@ class Settings(Strict):
     experiments: Annotated[list[Experiment], Field(min_length=1)]
     diagnostics: list[Diagnostic] = []
     domains: list[Domain] = []
+    transferability: list[Transferability] = []
+    published: dict[Literal["mohapatra2022"], str] = {}
+    """A csv file with a paper's own numbers, for papers whose numbers are not known to us: the report then compares.
+    Columns: model, task (what the paper calls them), setting (domain or cross-lingual), intermediate (with or without),
+    metric, value (in points: 93.2, not 0.932)."""
     engine: Engine = Engine()
     execution: Execution = Execution()
     store: Literal["use", "ignore"] = "use"

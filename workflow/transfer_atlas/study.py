@@ -6,6 +6,7 @@ import os
 import sys
 import textwrap
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -17,6 +18,7 @@ from transfer_atlas.identity import PACKAGE_FOLDER, digest_of, file_digest
 from transfer_atlas.plan import Cell, Plan, Run, Sources
 from transfer_atlas.settings import Settings, Task
 from transfer_atlas.tasks import description
+from transfer_atlas.tasks.same_classes import check_kept_head
 from transfer_atlas.training.progress import duration
 from transfer_atlas.training.selection import choose, validation_score
 from transfer_atlas.training.store import Store
@@ -26,6 +28,12 @@ TABLES = (
     "scores.csv",
     "finetune_vs_extract.csv",
     "intermediate.csv",
+    "zero_shot.csv",
+    "transfer_signs.csv",
+    "transfer_variance.csv",
+    "transferability.csv",
+    "transfer_prediction.csv",
+    "decontamination.csv",
     "layers_kept.csv",
     "layer_gains.csv",
     "layer_probes.csv",
@@ -42,6 +50,7 @@ TABLES = (
     "peters2019.md",
     "peters2019_analyses.csv",
     "tamkin2020.md",
+    "mohapatra2022.md",
     "guidelines.csv",
     "guidelines.md",
     "diagnostics.csv",
@@ -56,6 +65,9 @@ NOT_FROM_RUNS = ("domains.csv", "domain_correlations.csv", "overlap.csv")
 FIGURES = (
     "finetune_vs_extract",
     "intermediate",
+    "transfer_matrix",
+    "transfer_gain",
+    "transfer_prediction",
     "layers_kept",
     "layer_gains",
     "seed_scatter",
@@ -76,6 +88,14 @@ _CATEGORY = {
     "finetune_vs_extract": "Fine-tune or extract",
     "intermediate": "Intermediate task",
     "intermediate_training": "Intermediate task",
+    "decontamination": "Intermediate task",
+    "zero_shot": "Intermediate task",
+    "transfer_matrix": "Intermediate task",
+    "transfer_gain": "Intermediate task",
+    "transfer_signs": "Intermediate task",
+    "transfer_variance": "Intermediate task",
+    "transferability": "Can one know before?",
+    "transfer_prediction": "Can one know before?",
     "layers_kept": "Layers kept",
     "layer_gains": "Layers kept",
     "layer_probes": "Layers kept",
@@ -91,6 +111,7 @@ _CATEGORY = {
     "peters2019": "Peters et al. 2019",
     "peters2019_analyses": "Peters et al. 2019",
     "tamkin2020": "Tamkin et al. 2020",
+    "mohapatra2022": "Mohapatra & Mohapatra 2022",
     "diagnostics": "Layer diagnostics",
     "layer_curves": "Layer diagnostics",
     "domains": "Domain",
@@ -119,8 +140,10 @@ def in_report(path: Path) -> dict[str, Any]:
 
 def labels(settings: Settings) -> dict[str, str]:
     """Display labels of entries that have one. An intermediate entry named after its task shows the task's."""
-    groups = (settings.surgeries, settings.recipes, settings.tasks, settings.models)
-    return {name: entry.label for group in groups for name, entry in group.items() if entry.label}
+    groups = (settings.intermediates, settings.surgeries, settings.recipes, settings.tasks, settings.models)
+    found = {name: entry.label for group in groups for name, entry in group.items() if entry.label}
+    controls = {plan.control_of(name): f"none, updates of {found.get(name, name)}" for name in settings.intermediates}
+    return controls | found
 
 
 def analysis_settings(settings: Settings, selected: Plan) -> dict[str, Any]:
@@ -128,11 +151,17 @@ def analysis_settings(settings: Settings, selected: Plan) -> dict[str, Any]:
     papers' numbers."""
     cells = selected.cells.values()
     played = {"paper_name", "stand_in"}
+    compared = {*played, "type", "family", "domain", "language"}
+    tasks = {cell.task for cell in cells} | {settings.intermediates[name].task for name in _used(settings, selected)}
     return {
-        "cells": {name: [[run.depth, run.seed] for run in cell.runs] for name, cell in selected.cells.items()},
+        "cells": {name: [[run.depth, run.seed, run.start] for run in c.runs] for name, c in selected.cells.items()},
         "metrics": {task: settings.tasks[task].main_metric for task in selected.tasks},
         "models": {c.model: settings.models[c.model].model_dump(include={*played, "layers"}) for c in cells},
-        "tasks": {c.task: settings.tasks[c.task].model_dump(include={*played, "type"}) for c in cells},
+        "tasks": {task: settings.tasks[task].model_dump(include=compared) for task in sorted(tasks)},
+        "intermediates": {
+            name: settings.intermediates[name].model_dump(include={"task", "after", "head"})
+            for name in _used(settings, selected)
+        },
         "recipes": {c.recipe: settings.recipes[c.recipe].model_dump(include=_SIDE) for c in cells},
         "surgeries": {
             c.surgery: settings.surgeries[c.surgery].model_dump(exclude={"label"})
@@ -141,8 +170,18 @@ def analysis_settings(settings: Settings, selected: Plan) -> dict[str, Any]:
         },
         "order": _order(settings, selected),
         "labels": labels(settings),
-        "published": {file.name: file_digest(file) for file in sorted(_PUBLISHED.glob("*.csv"))},
+        "published": {str(file.name): file_digest(file) for file in _published(settings)},
     }
+
+
+def _used(settings: Settings, selected: Plan) -> list[str]:
+    """The intermediate entries in use."""
+    return plan.intermediates_of(settings, selected)
+
+
+def _published(settings: Settings) -> list[Path]:
+    """Files of the papers' numbers: ours, and those that the configuration names."""
+    return [*sorted(_PUBLISHED.glob("*.csv")), *map(Path, settings.published.values())]
 
 
 def _order(settings: Settings, selected: Plan) -> dict[str, list[str]]:
@@ -159,11 +198,9 @@ def _order(settings: Settings, selected: Plan) -> dict[str, list[str]]:
 
 def compared_tasks(settings: Settings, selected: Plan) -> list[str]:
     """Target and intermediate tasks in use: their texts are compared."""
-    used = set(selected.tasks)
-    for cell in selected.cells.values():
-        if cell.intermediate != plan.NONE:
-            used.add(settings.intermediates[cell.intermediate].task)
-    return sorted(used)
+    before = {settings.intermediates[name].task for name in _used(settings, selected)}
+    scored = {place.task for place in plan.scored(settings)}
+    return sorted({*selected.tasks, *before, *scored})
 
 
 def own_files(task: Task) -> list[str]:
@@ -177,7 +214,10 @@ def own_files(task: Task) -> list[str]:
 
 
 def check_files(settings: Settings, selected: Plan) -> None:
-    """Stop before any job when a task's own files are not there."""
+    """Stop before any job when a task's own files, or those of published numbers, are not there."""
+    for paper, named in settings.published.items():
+        if not Path(named).is_file():
+            raise UserError(f"published.{paper}: {named} not found; name a file relative to {Path.cwd()}")
     for name in compared_tasks(settings, selected):
         task = settings.tasks[name]
         for split, files in task.files.items():
@@ -200,7 +240,7 @@ def check_sizes(settings: Settings, selected: Plan) -> None:
         except (OSError, KeyError, ValueError):
             rows[task] = None
     asked = {(f"experiments: a train size of {cell.size}", cell.task, cell.size) for cell in selected.cells.values()}
-    for name in {cell.intermediate for cell in selected.cells.values()} - {plan.NONE}:
+    for name in _used(settings, selected):
         entry = settings.intermediates[name]
         asked.add((f"intermediates.{name}.size: a train size of {entry.size}", entry.task, entry.size))
     for text, task, size in sorted(asked, key=str):
@@ -209,6 +249,18 @@ def check_sizes(settings: Settings, selected: Plan) -> None:
             raise UserError(
                 f"{text} for {task} is impossible: it has {known} training rows; use at most {known}, or all"
             )
+
+
+def check_kept_heads(settings: Settings, selected: Plan) -> None:
+    """Stop before any job when a training is to go on with the head of another that has other classes.
+
+    A task that has not been prepared yet has no known classes; the job that needs the head then says so.
+    """
+    before = [plan.cell_before(settings, state) for state in plan.intermediate_states(settings, selected)]
+    for cell in [*before, *selected.cells.values()]:
+        if plan.goes_on_with_head(settings, cell):
+            with suppress(OSError, KeyError, ValueError):
+                check_kept_head(settings, cell)
 
 
 def write_settings(settings: Settings) -> None:
@@ -241,7 +293,12 @@ def sources() -> Sources:
     def data(task: str) -> str:
         return description.data_digest(plan.task_folder(task))
 
-    return Sources(artifact, data)
+    @cache
+    def decontaminated(intermediate: str) -> plan.Decontaminated:
+        found = atomic.read_json(plan.left_out_file(intermediate))
+        return plan.Decontaminated(found["digest"], int(found["train_rows"]))
+
+    return Sources(artifact, data, decontaminated)
 
 
 @dataclass(frozen=True)

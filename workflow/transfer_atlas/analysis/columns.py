@@ -12,6 +12,10 @@ from transfer_atlas.analysis.runs import COLUMNS as RUN_COLUMNS
 from transfer_atlas.analysis.samples import ESTIMATE, Row
 
 DIFFERENCE = ["difference", "difference_sd", "difference_n", "difference_low", "difference_high", "p", "p_holm"]
+BEYOND_BUDGET = [
+    *("beyond_budget", "beyond_budget_sd", "beyond_budget_n", "beyond_budget_low", "beyond_budget_high"),
+    *("beyond_budget_p", "beyond_budget_p_holm"),
+]
 GAIN_OVER_SCRATCH = ["gain_over_scratch", "gain_sd", "gain_n", "gain_low", "gain_high", "p", "p_holm"]
 GAIN = ["gain", "gain_sd", "gain_n", "gain_low", "gain_high", "p", "p_holm"]
 LOSS = ["loss", "loss_sd", "loss_n", "loss_low", "loss_high", "p", "p_holm"]
@@ -31,10 +35,28 @@ COLUMNS = {
         *DIFFERENCE,
     ],
     "intermediate": [
-        *("model", "intermediate", "task", "recipe", "size", "n_train", "metric"),
+        *("model", "intermediate", "family", "setting", "task"),
+        *("recipe", "method", "head", "size", "n_train", "metric"),
         *(f"with_{name}" for name in ESTIMATE),
         *(f"without_{name}" for name in ESTIMATE),
         *DIFFERENCE,
+        *(f"budget_{name}" for name in ESTIMATE),
+        *BEYOND_BUDGET,
+        *("steps", "steps_before", "budget_steps"),
+    ],
+    "zero_shot": [
+        *("model", "intermediate", "family", "setting", "task", "recipe", "metric"),
+        *ESTIMATE,
+        "constant",
+    ],
+    "transfer_signs": [
+        *("recipe", "head", "model", "family", "setting", "size"),
+        *("cells", "losses", "wins", "ties", "share_losses", "low", "high", "p"),
+        *("mean_gain", "mean_low", "mean_high"),
+    ],
+    "transfer_variance": [
+        *("recipe", "head", "analysis", "part", "coefficient", "low", "high", "sd", "df", "sum_sq", "F", "p"),
+        *("observations", "note"),
     ],
     "costs": [
         *("model", "task", "recipe", "size", "n_train", "device", "runs"),
@@ -80,12 +102,17 @@ COLUMNS = {
 }
 TEXT = {name for name, kind in RUN_COLUMNS.items() if kind == "str"} | {
     *("finetune", "extract", "system", "kind", "order", "task_a", "task_b", "reference", "variant", "changed"),
+    *("family", "setting", "other_task", "after", "analysis", "part", "note"),
 }
 # Whole numbers that are unknown where there is nothing to count, or no depth or permutation to tell.
-UNKNOWN = ["depth", "permutation", "difference_n", "gain_n", "loss_n", "full_n", "none_n"]
+UNKNOWN = [
+    *("depth", "permutation", "difference_n", "gain_n", "loss_n", "full_n", "none_n"),
+    *("budget_n", "beyond_budget_n", "observations"),
+]
 # Sizes are ordered by the examples they stand for: as text, 500 comes after 2000, and "all" anywhere.
 ORDER = [
     *("model", "intermediate", "task", "recipe", "finetune", "extract", "surgery", "reference", "variant"),
+    *("head", "family", "setting"),
     *("n_train", "size", "depth", "layer", "lowest", "permutation", "task_a", "task_b", "seed"),
     *("split", "metric", "device"),
 ]
@@ -103,4 +130,10 @@ def table(name: str, rows: Sequence[Row] | pd.DataFrame) -> pd.DataFrame:
 def _sortable(column: pd.Series) -> Any:
     if column.name != "size":
         return column
-    return column.map(lambda size: math.inf if size == "all" else float(size))
+    return column.map(_examples)
+
+
+def _examples(size: Any) -> float:
+    if pd.isna(size):
+        return math.nan  # Where all sizes are told together.
+    return math.inf if size == "all" else float(size)

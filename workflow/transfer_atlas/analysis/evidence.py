@@ -22,6 +22,7 @@ import pandas as pd
 from transfer_atlas.analysis import intervals
 from transfer_atlas.analysis.constant_answers import Counts, constant_score, neither_better
 from transfer_atlas.analysis.intervals import Estimate
+from transfer_atlas.analysis.transfer import arms
 from transfer_atlas.settings import PAIR_TYPES, Model, Recipe, Task
 
 POINTS = 100.0
@@ -135,7 +136,7 @@ class Evidence:
         label_counts: Mapping[str, Mapping[str, Counts]],
     ) -> Evidence:
         """Take it from the long table of `analysis.runs` and what the tasks' statistics count."""
-        untouched = runs[(runs["intermediate"] == "none") & (runs["surgery"] == "none") & runs["depth"].isna()]
+        untouched = runs[arms.direct(runs) & (runs["surgery"] == "none") & runs["depth"].isna()]
         columns = ("model", "task", "n_train", "recipe", "split", "metric", "seed", "value")
         values: dict[tuple[str, str], dict[int, dict[str, Scores]]] = {}
         for model, task, n_train, recipe, split, metric, seed, value in zip(

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import pandas as pd
 
 from transfer_atlas.analysis import tables
-from transfer_atlas.analysis.intervals import SIGNIFICANCE
+from transfer_atlas.analysis.intervals import SIGNIFICANCE, estimate
 from transfer_atlas.analysis.metrics import METRIC_LABELS
 
 Verdict = Literal["higher", "lower", "unclear", "no interval", "undefined", "no common seeds"]
@@ -93,7 +93,8 @@ def find(made: Mapping[str, pd.DataFrame], labels: Mapping[str, str]) -> Finding
         labels: names of entries to names to show.
     """
     methods = _methods(_largest(tables.plain(made["finetune_vs_extract"]), ["finetune", "extract"]), labels)
-    transfers = _transfers(_largest(made["intermediate"], ["recipe"]), labels)
+    transferred = _largest(made["intermediate"], ["recipe"])
+    transfers = _transfers(transferred, labels)
     references = _references(tables.plain(made["layers_kept"]), made["surgery_variants"])
     layers = _layers(references, labels)
     scales = _scales(made["surgery_variants"], labels)
@@ -101,7 +102,7 @@ def find(made: Mapping[str, pd.DataFrame], labels: Mapping[str, str]) -> Finding
     lines = [
         *_warnings(layers),
         _line("Fine-tune or extract, at the largest size", methods),
-        _line("Intermediate task or not, at the largest size", transfers),
+        _transfer_line(transferred, transfers),
         _layer_line(layers),
         _line("Scale of the new weights, mean over layers kept", scales),
         *([_line("Order of the layers, mean over permutations", orders)] if orders else []),
@@ -182,6 +183,31 @@ def _transfers(table: pd.DataFrame, labels: Mapping[str, str]) -> list[Compariso
         left, right = f"{recipe} after {other}", "alone"
         found.append(_comparison(row, "difference", where, left, right, row["with_n"], row["without_n"]))
     return found
+
+
+def _transfer_line(table: pd.DataFrame, comparisons: Sequence[Comparison]) -> str:
+    """The comparisons in words; of many how often they are clear, and their means over all, settings and families."""
+    question = "Intermediate task or not, at the largest size"
+    if len(comparisons) <= NAMED:
+        return _line(question, comparisons)
+    verdicts = [comparison.verdict for comparison in comparisons]
+    helped, hurt = (f"{verdicts.count(v)} ({verdicts.count(v) / len(verdicts):.0%})" for v in ("higher", "lower"))
+    told = [
+        f"of {len(verdicts)} comparisons it helps in {helped} and hurts in {hurt} beyond the noise of seeds",
+        f"mean gain over comparisons: all {_mean_gain(table['difference'])}",
+    ]
+    for kind in ("setting", "family"):
+        if table[kind].nunique() > 1:
+            told += [f"{name} {_mean_gain(group)}" for name, group in table.groupby(kind)["difference"]]
+    if table["beyond_budget"].notna().any():
+        told.append(f"over as many updates on the target itself {_mean_gain(table['beyond_budget'])}")
+    return f"{question}: {told[0]}; {', '.join(told[1:])}."
+
+
+def _mean_gain(gains: pd.Series) -> str:
+    mean = estimate(gains.dropna().tolist())
+    interval = "no interval" if math.isnan(mean.low) else f"[{mean.low:+.3f}, {mean.high:+.3f}]"
+    return f"{mean.mean:+.3f} {interval} (n = {mean.n})"
 
 
 def _scales(table: pd.DataFrame, labels: Mapping[str, str]) -> list[Comparison]:

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
 
 from transfer_atlas import atomic
 from transfer_atlas.plan import State
+from transfer_atlas.settings import Intermediate
 
 COLUMNS = {
     "model": "str",
     "intermediate": "str",
-    "target": "str",
+    "task": "str",
+    "after": "str",
     "seed": "int64",
     "n_train": "int64",
     "left_out": "int64",
     "steps": "int64",
+    "steps_before": "int64",
     "tokens": "int64",
     "split": "str",
     "metric": "str",
@@ -27,24 +30,29 @@ COLUMNS = {
 }
 
 
-def collect(trainings: Sequence[tuple[State, Path]]) -> pd.DataFrame:
+def collect(trainings: Sequence[tuple[State, Path]], intermediates: Mapping[str, Intermediate]) -> pd.DataFrame:
     """One row for each intermediate training, split and metric.
 
-    `left_out` counts the intermediate task's training rows that hold a text of the target's evaluation splits; they
-    were removed before training.
+    `left_out` counts the training rows that hold a text of the evaluation splits of a task trained afterwards; they
+    were removed before training. `steps_before` are the updates of the trainings before it in a chain, whose last is
+    `after`.
 
     Args:
         trainings: Each state and the file that says how its training went.
+        intermediates: The configuration's entries.
     """
     rows = []
     for state, path in trainings:
         result = atomic.read_json(path)
+        entry = intermediates[state.intermediate]
         shared = {
             "model": state.model,
             "intermediate": state.intermediate,
-            "target": state.task,
+            "task": entry.task,
+            "after": entry.after,
             "seed": state.seed,
             "run": result["digest"],
+            "steps_before": result["steps_before"],
             **{name: result["facts"][name] for name in ("n_train", "left_out", "steps", "tokens")},
         }
         rows += [{**shared, **value} for value in result["values"]]

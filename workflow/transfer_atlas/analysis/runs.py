@@ -23,6 +23,7 @@ COLUMNS = {
     "run": "str",
     "model": "str",
     "intermediate": "str",
+    "intermediate_seed": "Int64",
     "task": "str",
     "recipe": "str",
     "method": "str",
@@ -43,6 +44,7 @@ COLUMNS = {
     "value": "float64",
     "n_examples": "int64",
     "steps": "int64",
+    "steps_before": "int64",
     "tokens": "int64",
     "truncated": "int64",
     "truncated_train": "int64",
@@ -57,12 +59,18 @@ COLUMNS = {
 }
 # What tells one row from another. The run's digest does not: the same run may be in two cells (keeping all layers is
 # the same run as no surgery), where it has a row for each.
-KEY = ["model", "intermediate", "task", "recipe", "surgery", "n_train", "size", "depth", "seed", "split", "metric"]
+KEY = [
+    *("model", "intermediate", "task", "recipe", "surgery", "n_train", "size", "depth"),
+    *("seed", "intermediate_seed", "split", "metric"),
+]
 SPLITS = ("validation", "test")
 
-Declared = Mapping[str, Sequence[tuple[int | None, int]]]
-"""Name of a cell to the (depth, seed) of its runs; depth is None without surgery and probing."""
-Run = tuple[str, int | None, int]  # cell, depth, seed
+Declared = Mapping[str, Sequence[tuple[int | None, int, int | None]]]
+"""Name of a cell to the (depth, seed, seed of the intermediate training) of its runs.
+
+The depth is None without surgery and probing, the last without intermediate task.
+"""
+Run = tuple[str, int | None, int, int | None]  # cell, depth, seed, seed of the intermediate training
 
 
 def collect(files: Mapping[Path, Declared]) -> pd.DataFrame:
@@ -87,10 +95,8 @@ def collect(files: Mapping[Path, Declared]) -> pd.DataFrame:
     twice = runs.duplicated(KEY)
     if twice.any():
         row = runs[twice].iloc[0]
-        raise UserError(
-            f"two files hold {_name((_cells(runs[twice]).iloc[0], _depth(row['depth']), int(row['seed'])))}; "
-            "one was copied or renamed: delete it and run again"
-        )
+        run = (_cells(runs[twice]).iloc[0], _known(row["depth"]), int(row["seed"]), _known(row["intermediate_seed"]))
+        raise UserError(f"two files hold {_name(run)}; one was copied or renamed: delete it and run again")
     return runs
 
 
@@ -101,8 +107,8 @@ def ordered(runs: pd.DataFrame) -> pd.DataFrame:
 
 def _runs(declared: Declared) -> list[Run]:
     """The declared runs, each once, in order."""
-    runs = {(cell, depth, seed) for cell, of_cell in declared.items() for depth, seed in of_cell}
-    return sorted(runs, key=lambda run: (run[0], -1 if run[1] is None else run[1], run[2]))
+    runs = {(cell, *run) for cell, of_cell in declared.items() for run in of_cell}
+    return sorted(runs, key=lambda run: tuple(-1 if part is None else part for part in run))
 
 
 def _cells(rows: pd.DataFrame) -> pd.Series:
@@ -115,9 +121,9 @@ def _declared_rows(file: Path, wanted: list[Run]) -> pd.DataFrame:
     frame = _read(file, wanted)
     scores: dict[Run, list[tuple[str, str]]] = {run: [] for run in wanted}
     keep = np.zeros(len(frame), dtype=bool)
-    columns = [_cells(frame), *(frame[name] for name in ("depth", "seed", "split", "metric"))]
-    for i, (cell, depth, seed, split, metric) in enumerate(zip(*columns, strict=True)):
-        run = (cell, _depth(depth), int(seed))
+    columns = [_cells(frame), *(frame[name] for name in ("depth", "seed", "intermediate_seed", "split", "metric"))]
+    for i, (cell, depth, seed, start, split, metric) in enumerate(zip(*columns, strict=True)):
+        run = (cell, _known(depth), int(seed), _known(start))
         if run in scores:
             keep[i] = True
             scores[run].append((split, metric))
@@ -156,13 +162,14 @@ def _read(file: Path, wanted: list[Run]) -> pd.DataFrame:
     return frame.astype(COLUMNS)
 
 
-def _depth(value: object) -> int | None:
+def _known(value: object) -> int | None:
     return None if pd.isna(value) else int(value)  # type: ignore[call-overload]
 
 
 def _name(run: Run) -> str:
-    cell, depth, seed = run
-    return f"the run of {cell}, {'no depth' if depth is None else f'depth {depth}'}, seed {seed}"
+    cell, depth, seed, start = run
+    after = "" if start is None else f" after intermediate seed {start}"
+    return f"the run of {cell}, {'no depth' if depth is None else f'depth {depth}'}, seed {seed}{after}"
 
 
 def _missing(runs: list[Run]) -> str:

@@ -26,7 +26,10 @@ ESTIMATE = ("mean", "sd", "n", "low", "high")
 
 @dataclass(frozen=True)
 class Sample:
-    """The scores of one cell of the grid by seed, with the digests of the runs behind them."""
+    """The scores of one cell of the grid by seed, with the digests of the runs behind them.
+
+    Where each seed was run after several intermediate trainings, a seed's score is the mean over these.
+    """
 
     scores: dict[int, float]
     runs: tuple[str, ...]
@@ -44,10 +47,13 @@ def samples(frame: pd.DataFrame, keys: Sequence[str]) -> Iterator[tuple[Row, Sam
         ValueError: the keys do not tell the runs of a seed apart.
     """
     for place, group in ordered(frame).groupby(list(keys), sort=False, dropna=False):
-        by_seed = dict(zip(group["seed"], group["value"], strict=True))
-        if len(by_seed) != len(group):
+        if group.duplicated(["seed", "intermediate_seed"]).any():
             raise ValueError(f"more than one score for a seed at {place}: {keys} do not tell the runs apart")
-        sample = Sample(by_seed, tuple(group["run"]), int(group["n_train"].max()))
+        by_seed: dict[int, list[float]] = {}
+        for seed, value in zip(group["seed"], group["value"], strict=True):
+            by_seed.setdefault(seed, []).append(value)
+        scores = {seed: sum(values) / len(values) for seed, values in by_seed.items()}
+        sample = Sample(scores, tuple(group["run"]), int(group["n_train"].max()))
         yield dict(zip(keys, place, strict=True)), sample
 
 

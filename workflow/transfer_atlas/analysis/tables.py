@@ -25,10 +25,10 @@ from transfer_atlas.analysis.samples import (
     Sample,
     difference,
     estimated,
-    grouped,
     holm,
     samples,
 )
+from transfer_atlas.analysis.transfer import arms
 from transfer_atlas.errors import UserError
 
 
@@ -58,7 +58,7 @@ def scores(runs: pd.DataFrame, tasks: Mapping[str, settings.Task]) -> pd.DataFra
             "main": key["metric"] == tasks[key["task"]].main_metric,
             **estimated(sample),
         }
-        for key, sample in samples(runs, keys)
+        for key, sample in samples(arms.repetitions(runs), keys)
     ]
     return table("scores", rows)
 
@@ -67,7 +67,8 @@ def finetune_vs_extract(main: pd.DataFrame) -> pd.DataFrame:
     """Each fine-tuning recipe against each extraction recipe, on whole encoders; `main` is of `main_scores`."""
     keys = ["model", "intermediate", "task", "size", "metric"]
     groups: dict[tuple[str, ...], dict[str, list[tuple[str, Sample]]]] = {}
-    for key, sample in samples(_whole(main), [*keys, "method", "recipe"]):
+    encoders = whole(main)
+    for key, sample in samples(encoders[arms.by_recipe(encoders)], [*keys, "method", "recipe"]):
         place = tuple(key[name] for name in keys)
         groups.setdefault(place, {}).setdefault(key["method"], []).append((key["recipe"], sample))
     rows: list[Row] = []
@@ -90,35 +91,14 @@ def finetune_vs_extract(main: pd.DataFrame) -> pd.DataFrame:
     return table("finetune_vs_extract", holm(rows, compared))
 
 
-def intermediate(main: pd.DataFrame) -> pd.DataFrame:
-    """With against without each intermediate task, on whole encoders; `main` is of `main_scores`."""
-    keys = ["model", "task", "recipe", "size", "metric"]
-    rows: list[Row] = []
-    compared: list[Compared] = []
-    for place, by_intermediate in grouped(_whole(main), keys, "intermediate").items():
-        without = by_intermediate.pop("none", None)
-        for name, sample in by_intermediate.items():
-            if without is None:
-                continue
-            rows.append(
-                {
-                    **dict(zip(keys, place, strict=True)),
-                    "n_train": sample.n_train,
-                    "intermediate": name,
-                    **estimated(sample, "with_"),
-                    **estimated(without, "without_"),
-                    **difference(DIFFERENCE, sample, without),
-                }
-            )
-            compared.append((sample.runs, without.runs))
-    return table("intermediate", holm(rows, compared))
-
-
 def costs(runs: pd.DataFrame) -> pd.DataFrame:
-    """Mean cost of a run per recipe and train size, over distinct runs: one run in two cells was paid for once."""
+    """Mean cost of a run per recipe and train size, over distinct runs: one run in two cells was paid for once.
+
+    Controls of intermediate tasks, which train for longer, and zero-shot runs, which do not train, are left out.
+    """
     keys = ["model", "task", "recipe", "size", "device"]
     # All rows of one run tell the same cost.
-    distinct = ordered(runs).drop_duplicates([*keys, "run"])
+    distinct = ordered(runs[arms.by_recipe(runs)]).drop_duplicates([*keys, "run"])
     rows: list[Row] = []
     for place, group in distinct.groupby(keys, sort=False, dropna=False):
         # A cost that was not measured for every run has no mean: a mean over the others would be another quantity.
@@ -137,8 +117,9 @@ def costs(runs: pd.DataFrame) -> pd.DataFrame:
 
 def plain(made: pd.DataFrame) -> pd.DataFrame:
     """The rows without an intermediate task, and those of a model and task that have no others: one question at a
-    time."""
-    without = made["intermediate"] == "none"
+    time. What was not trained by its recipe (`arms.by_recipe`) is none of them."""
+    made = made[arms.by_recipe(made)]
+    without = arms.direct(made)
     has_without = without.groupby([made["model"], made["task"]]).transform("any")
     return made[without | ~has_without]
 
@@ -159,7 +140,7 @@ def read(path: Path) -> pd.DataFrame:
     return pd.read_csv(path, dtype=dict.fromkeys(TEXT, "str"), keep_default_na=False, na_values=[""])
 
 
-def _whole(main: pd.DataFrame) -> pd.DataFrame:
+def whole(main: pd.DataFrame) -> pd.DataFrame:
     """Runs of the whole pretrained encoder: no surgery, and not cut at a layer to be probed."""
     return main[(main["surgery"] == "none") & main["depth"].isna()]
 

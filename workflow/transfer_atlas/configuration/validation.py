@@ -214,7 +214,8 @@ def _problem(spot: _Spot, detail: Mapping[str, Any], config: Mapping[str, Any]) 
     if kind == "value_error":
         return Problem(key, value, detail["msg"].removeprefix("Value error, ") + hint(value, "number"))
     if spot.is_entry:
-        names = spot.around.get("propertyNames", {}).get("enum")
+        allowed = spot.around.get("propertyNames", {})
+        names = allowed.get("enum") or ([allowed["const"]] if "const" in allowed else None)
         return Problem(key, ENTRY, one_of(key[-1], names) if names else f"should be {NAME}")
     if kind == "extra_forbidden":
         return Problem(key, value, _no_such_setting(spot, config))

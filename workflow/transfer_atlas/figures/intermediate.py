@@ -13,8 +13,11 @@ from transfer_atlas.analysis.metrics import METRIC_LABELS
 from transfer_atlas.figures import style
 
 TITLE = "Does training on another task first help?"
-# Inches for one row, and for what is around the rows.
-ROW, FRAME = 0.42, 1.0
+PLACE = ["model", "task", "intermediate"]
+# Inches for one row with two lines of text, or with one, and for what is around the rows.
+ROW, SHORT, FRAME = 0.42, 0.26, 1.0
+# With more rows, only the largest train size of each target is shown: `transfer_matrix` and `transfer_gain` show all.
+CROWDED = 24
 
 
 @matplotlib.rc_context(style.STYLE)
@@ -24,11 +27,14 @@ def draw(tables: Mapping[str, pd.DataFrame], labels: Mapping[str, str]) -> Figur
     if table.empty:
         return style.not_run(TITLE)
     looks = style.recipe_looks(tables["scores"])
-    rows = ["model", "task", "intermediate", "n_train"]
+    rows = [*PLACE, "n_train"]
+    crowded = len(table[rows].drop_duplicates()) > CROWDED
+    if crowded:
+        table = table[table["n_train"] == table.groupby(PLACE)["n_train"].transform("max")]
     varying = style.varying(table, ["model"])
     metrics = list(dict.fromkeys(table["metric"]))
     heights = [table[table["metric"] == metric][rows].drop_duplicates().shape[0] for metric in metrics]
-    figure = style.blank(7.0, sum(heights) * ROW + len(metrics) * FRAME + 0.6)
+    figure = style.blank(7.0, sum(heights) * (SHORT if crowded else ROW) + len(metrics) * FRAME + 0.6)
     grid = figure.subplots(len(metrics), 1, squeeze=False, height_ratios=heights).ravel().tolist()
     handles = {}
     for axes, metric in zip(grid, metrics, strict=True):
@@ -39,8 +45,8 @@ def draw(tables: Mapping[str, pd.DataFrame], labels: Mapping[str, str]) -> Figur
             place = group.iloc[0]
             model = "".join(f", {style.show(place[name], labels)}" for name in varying)
             arrow = f"{style.show(place['intermediate'], labels)} \u2192 {style.show(place['task'], labels)}"
-            seeds = " to ".join(str(n) for n in sorted({group["difference_n"].min(), group["difference_n"].max()}))
-            names.append(f"{arrow}{model}\n{place['n_train']:,} examples, n = {seeds}")
+            count = f"{place['n_train']:,} examples, n = {style.count_range(group['difference_n'])}"
+            names.append(f"{arrow}{model}" + ("" if crowded else f"\n{count}"))
             for j, row in enumerate(group.sort_values("recipe").to_dict("records")):
                 colour, marker = looks[row["recipe"]]
                 y = i + (j - (len(group) - 1) / 2) * min(0.26, 0.8 / len(group))
@@ -67,5 +73,7 @@ def draw(tables: Mapping[str, pd.DataFrame], labels: Mapping[str, str]) -> Figur
         axes.set_xlabel(f"difference in test {METRIC_LABELS.get(metric, metric)}: with minus without")
         axes.spines[["top", "right", "left"]].set_visible(False)
     note = style.seeds_note(table["difference_n"]).replace("Means over", "Mean paired differences over")
+    if crowded:
+        note += " At the largest train size of each; the figures transfer_matrix and transfer_gain show all sizes."
     style.frame(figure, TITLE, note, handles)
     return figure

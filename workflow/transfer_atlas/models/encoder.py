@@ -10,13 +10,14 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from torch import nn
-from transformers import AutoModel, AutoTokenizer
+from transformers import AutoModel
 
 from transfer_atlas.errors import UserError
 from transfer_atlas.models.dropout import replace_dropout
 from transfer_atlas.models.packed_attention import PACKED
 from transfer_atlas.models.padded_attention import PADDED
 from transfer_atlas.models.pooler import Pooler, take_pooler
+from transfer_atlas.models.tokenizer import load_tokenizer
 from transfer_atlas.models.trainable import depths_in
 
 # Encoders whose attention is softmax(QK'/sqrt(d))V through transformers' attention interface, with absolute positions.
@@ -130,12 +131,9 @@ def load_pretrained(
     if with_pooler and pooler is None:
         raise UserError(
             f"{folder}: holds no pretrained pooler for recipes.<name>.pooling: pooler; "
-            "pooling: first reads the first token's state without it"
+            "pooling: cls reads the classification token's state without it"
         )
-    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    # Without its files a tokenizer knows special tokens only, and every word is unknown.
-    if not getattr(tokenizer, "is_fast", False) or len(tokenizer) <= len(tokenizer.all_special_tokens):
-        raise UserError(f"{folder}: has no tokenizer.json, so no fast tokenizer")
+    tokenizer = load_tokenizer(folder, kind)
     _check_layers(encoder, config_file, layers, shared_layers)
     offset = encoder.config.pad_token_id + 1 if kind in _POSITION_OFFSET else 0
     pretrained = Pretrained(

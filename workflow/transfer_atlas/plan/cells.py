@@ -6,6 +6,13 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 NONE = "none"
+# No entry of a configuration can be called so.
+_CONTROL = f"{NONE}~"
+
+
+def control_of(intermediate: str) -> str:
+    """What stands for an intermediate entry where its updates are spent on the target task itself."""
+    return _CONTROL + intermediate
 
 
 SPLITS = ("train", "validation", "test")
@@ -13,17 +20,23 @@ SPLITS = ("train", "validation", "test")
 
 @dataclass(frozen=True, order=True)
 class Run:
-    """One training: where a surgery acts, or which layer is probed (None where neither is asked for), and the seed."""
+    """One training: where a surgery acts, or which layer is probed (None where neither is asked for), and the seed.
+
+    `start` is the seed of the intermediate training that it starts from; None where it starts from the pretrained
+    encoder.
+    """
 
     depth: int | None
     seed: int
+    start: int | None = None
 
 
 @dataclass(frozen=True)
 class Cell:
-    """All runs that differ only in seed and surgery depth.
+    """All runs that differ only in seeds and surgery depth.
 
-    `target` is set for intermediate training only: the task whose evaluation texts are left out. `candidate` is set
+    `intermediate` is the entry trained before, `none`, or the `control_of` an entry. `trains` is set for intermediate
+    training only: the entry that this is the training of, some of whose rows are left out. `candidate` is set
     where one of the recipe's candidates is trained (`candidates.py`): a trial, or runs whose search has ended. `kept`
     are the seeds whose trained weights another step needs.
     """
@@ -35,9 +48,20 @@ class Cell:
     surgery: str
     size: int | Literal["all"]
     runs: tuple[Run, ...] = ()
-    target: str | None = None
+    trains: str | None = None
     candidate: int | None = None
     kept: tuple[int, ...] = ()
+
+    @property
+    def before(self) -> str | None:
+        """The intermediate entry whose training the runs start from; None for the pretrained encoder."""
+        return None if self.intermediate == NONE or self.budget_of else self.intermediate
+
+    @property
+    def budget_of(self) -> str | None:
+        """The intermediate entry whose updates the runs spend on their own task instead."""
+        _, control, entry = self.intermediate.partition(_CONTROL)
+        return entry if control else None
 
     @property
     def name(self) -> str:
@@ -85,7 +109,8 @@ class Plan:
 class State:
     """A model state that representations are taken of: pretrained, after an intermediate task, or after fine-tuning.
 
-    `recipe` and `size` are set for a state after fine-tuning on the task itself.
+    `task` is the task whose examples it reads; an intermediate training is the same for all of them. `recipe` and
+    `size` are set for a state after fine-tuning on the task itself.
     """
 
     model: str
@@ -125,9 +150,10 @@ class State:
 def title_of(cell: Cell, run: Run) -> str:
     """How logs name a run."""
     depth = "" if run.depth is None else f" depth={run.depth}"
-    return f"{cell.name}{depth} seed={run.seed}"
+    start = "" if run.start in (None, run.seed) else f" start={run.start}"
+    return f"{cell.name}{depth} seed={run.seed}{start}"
 
 
 def keeps_weights(cell: Cell, run: Run) -> bool:
     """Whether another step needs the weights of a run."""
-    return cell.target is not None or run.seed in cell.kept
+    return cell.trains is not None or run.seed in cell.kept

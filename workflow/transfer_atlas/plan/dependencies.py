@@ -49,13 +49,14 @@ def task_settings(task: Task, recipe: Recipe) -> dict[str, Any]:
     return {"type": task.type, "max_length": task.max_length, **tags, **selects}
 
 
-def _intermediate_settings(settings: Settings, name: str) -> dict[str, Any] | None:
-    if name == NONE:
+def _intermediate_settings(settings: Settings, name: str | None) -> dict[str, Any] | None:
+    if name is None:
         return None
     entry = settings.intermediates[name]
     recipe = settings.recipes[entry.recipe]
     return {
         **_shown_apart(entry),
+        "after": _intermediate_settings(settings, entry.after),
         "recipe": recipe_settings(recipe),
         "task_settings": task_settings(settings.tasks[entry.task], recipe),
     }
@@ -71,15 +72,15 @@ def cell_settings(settings: Settings, cell: Cell) -> dict[str, Any]:
     recipe = recipe_of(settings, cell)
     return {
         "cell": cell.name,
-        "target": cell.target,
-        "runs": [[run.depth, run.seed] for run in cell.runs],
+        "trains": cell.trains,
+        "runs": [[run.depth, run.seed, run.start] for run in cell.runs],
         "kept": cell.kept,
         "model": model_settings(settings, cell.model),
         "task": task_settings(settings.tasks[cell.task], recipe),
         "recipe": recipe_settings(recipe),
         "search": _search_settings(settings.tasks[cell.task], recipe),
         "surgery": _shown_apart(surgery_of(settings, cell.surgery)),
-        "intermediate": _intermediate_settings(settings, cell.intermediate),
+        "intermediate": _intermediate_settings(settings, cell.before or cell.budget_of),
         "engine": engine_settings(settings, recipe.method),
     }
 
@@ -95,7 +96,7 @@ def representation_settings(settings: Settings, state: State, layout_name: str) 
         "model": model_settings(settings, state.model),
         "max_length": settings.tasks[state.task].max_length,
         "layout": layout_name,
-        "intermediate": _intermediate_settings(settings, state.intermediate),
+        "intermediate": _intermediate_settings(settings, None if state.intermediate == NONE else state.intermediate),
         "recipe": None if state.recipe is None else recipe_settings(settings.recipes[state.recipe]),
         "size": state.size,
         "seed": state.seed,

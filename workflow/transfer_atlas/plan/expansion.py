@@ -8,9 +8,9 @@ from itertools import product
 
 from transfer_atlas import surgeries
 from transfer_atlas.layout import Layout, layout_of
-from transfer_atlas.plan.cells import NONE, Bundle, Cell, Plan, Run
+from transfer_atlas.plan.cells import NONE, Bundle, Cell, Plan, Run, control_of
 from transfer_atlas.plan.states import cell_before, cell_of_finetuned, diagnosed_states, intermediate_states
-from transfer_atlas.plan.trainings import trials_of
+from transfer_atlas.plan.trainings import start_seeds, trials_of
 from transfer_atlas.settings import Experiment, Settings
 
 
@@ -18,20 +18,27 @@ def expand(settings: Settings) -> Plan:
     """Every combination that the experiments list, each cell once with the runs of all that select it.
 
     Surgery applies to fine-tuning of the pretrained encoder; combinations of surgery with extraction or with an
-    intermediate task are not made.
+    intermediate task are not made. Nor are those of train size 0 with anything but fine-tuning that goes on with an
+    intermediate task's head, which has one run for each seed of that task.
     """
     runs: dict[Cell, set[Run]] = {}
     for experiment in settings.experiments:
         for model, surgery, recipe in product(experiment.models, experiment.surgeries, experiment.recipes):
             depths = depths_of(settings, experiment, model, surgery, recipe)
             frozen = settings.recipes[recipe].method == "extract"
-            for intermediate in experiment.intermediates:
+            for intermediate, size in product(_arms(experiment, frozen), experiment.sizes):
                 if surgery != NONE and (frozen or intermediate != NONE):
                     continue
-                for task, size in product(experiment.tasks, experiment.sizes):
+                if size == 0 and (frozen or not _keeps_head(settings, intermediate)):
+                    continue
+                for task in experiment.tasks:
                     cell = Cell(model, intermediate, task, recipe, surgery, size)
                     runs.setdefault(cell, set()).update(
-                        Run(depth, seed) for depth in depths for seed in experiment.seeds
+                        # Where nothing is trained, only the intermediate training has a seed that counts.
+                        Run(depth, start if size == 0 and start is not None else seed, start)
+                        for depth in depths
+                        for seed in experiment.seeds
+                        for start in start_seeds(settings, intermediate, seed)
                     )
     kept: dict[Cell, set[int]] = {}
     for state in diagnosed_states(settings):
@@ -41,9 +48,25 @@ def expand(settings: Settings) -> Plan:
         kept.setdefault(cell, set()).add(state.seed)
     cells = {}
     for cell in sorted(runs, key=lambda cell: cell.name):
-        ordered = tuple(sorted(runs[cell], key=lambda run: (-1 if run.depth is None else run.depth, run.seed)))
+        ordered = tuple(sorted(runs[cell], key=_place_in_cell))
         cells[cell.name] = replace(cell, runs=ordered, kept=tuple(sorted(kept.get(cell, ()))))
     return Plan(cells)
+
+
+def _place_in_cell(run: Run) -> tuple[int, ...]:
+    depth, start = (-1 if value is None else value for value in (run.depth, run.start))
+    return depth, run.seed, start
+
+
+def _arms(experiment: Experiment, frozen: bool) -> list[str]:
+    """The intermediate tasks of an experiment, none of them among these, and the controls that it asks for."""
+    names = experiment.intermediates
+    controlled = [name for name in names if name != NONE] if experiment.equal_budget and not frozen else []
+    return [*names, *map(control_of, controlled)]
+
+
+def _keeps_head(settings: Settings, intermediate: str) -> bool:
+    return intermediate in settings.intermediates and settings.intermediates[intermediate].head == "keep"
 
 
 def depths_of(

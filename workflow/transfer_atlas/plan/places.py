@@ -50,7 +50,7 @@ def weights_folder(state: State) -> Path:
     """Where the weights after an intermediate task, or after fine-tuning, lie."""
     if state.recipe is not None:
         return RESULTS / "finetuned" / state.model / state.task / state.recipe / f"n{state.size}" / f"seed{state.seed}"
-    return RESULTS / "intermediate" / state.model / state.intermediate / state.task / f"seed{state.seed}"
+    return RESULTS / "intermediate" / state.model / state.intermediate / f"seed{state.seed}"
 
 
 def weights_file(state: State) -> Path:
@@ -61,6 +61,16 @@ def weights_file(state: State) -> Path:
 def training_file(state: State) -> Path:
     """Where an intermediate training says how it went."""
     return weights_folder(state) / "run.json"
+
+
+def left_out_file(intermediate: str) -> Path:
+    """Which rows an intermediate training leaves out."""
+    return RESULTS / "decontamination" / intermediate / "left_out.json"
+
+
+def decontamination_file(intermediate: str) -> Path:
+    """How many rows an intermediate training leaves out, and because of which tasks."""
+    return RESULTS / "decontamination" / intermediate / "counts.json"
 
 
 def representation_folder(state: State, layout_name: str) -> Path:

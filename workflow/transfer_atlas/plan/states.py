@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import product
 
 from transfer_atlas.layout import Layout
 from transfer_atlas.plan.cells import NONE, Bundle, Cell, Plan, Run, State
-from transfer_atlas.plan.trainings import searches
-from transfer_atlas.settings import PAIR_TYPES, Intermediate, Settings
+from transfer_atlas.plan.trainings import start_seeds, trials_of
+from transfer_atlas.settings import PAIR_TYPES, Settings
 
 
-def intermediate_seed(intermediate: Intermediate, seed: int) -> int:
-    """Seed of the intermediate training that a target run with `seed` starts from."""
-    return seed if intermediate.seed == "paired" else int(intermediate.seed)
-
-
-def intermediate_cell(settings: Settings, model: str, intermediate: str, target: str, seed: int) -> Cell:
-    """The intermediate training (one run) before target `target`."""
+def intermediate_cell(settings: Settings, model: str, intermediate: str, seed: int) -> Cell:
+    """The training of an intermediate entry with a seed: one run, from the entry before it in a chain."""
     entry = settings.intermediates[intermediate]
-    return Cell(model, NONE, entry.task, entry.recipe, NONE, entry.size, (Run(None, seed),), target)
+    before = entry.after or NONE
+    run = Run(None, seed, start_seeds(settings, before, seed)[0])
+    return Cell(model, before, entry.task, entry.recipe, NONE, entry.size, (run,), trains=intermediate)
 
 
 def cell_of_finetuned(state: State) -> Cell:
@@ -32,33 +30,24 @@ def cell_before(settings: Settings, state: State) -> Cell:
     assert state.seed is not None, f"{state} is the pretrained state"
     if state.recipe is not None:
         return replace(cell_of_finetuned(state), runs=(Run(None, state.seed),), kept=(state.seed,))
-    return intermediate_cell(settings, state.model, state.intermediate, state.task, state.seed)
+    return intermediate_cell(settings, state.model, state.intermediate, state.seed)
 
 
 def bundle_before(settings: Settings, state: State) -> Bundle:
     """The job of the one training that makes a state."""
     cell = cell_before(settings, state)
-    whose = "" if cell.target is None else f".for.{cell.target}"
-    return Bundle(f"{cell.name}{whose}.seed{state.seed}", (cell,))
+    what = "" if cell.trains is None else f".as.{cell.trains}"
+    return Bundle(f"{cell.name}{what}.seed{state.seed}", (cell,))
 
 
-def state_of(settings: Settings, cell: Cell, seed: int) -> State:
+def state_of(cell: Cell, run: Run) -> State:
     """The model state that a run of this cell starts from."""
-    if cell.intermediate == NONE:
-        return State(cell.model, NONE, cell.task, None)
-    return State(
-        cell.model, cell.intermediate, cell.task, intermediate_seed(settings.intermediates[cell.intermediate], seed)
-    )
+    return State(cell.model, cell.before or NONE, cell.task, run.start)
 
 
 def states_of(settings: Settings, *cells: Cell) -> list[State]:
     """The distinct states that the cells' runs and their trials start from."""
-    found: set[State] = set()
-    for cell in cells:
-        seeds = {run.seed for run in cell.runs}
-        if searches(settings, cell):
-            seeds.update(settings.recipes[cell.recipe].search_seeds)
-        found.update(state_of(settings, cell, seed) for seed in seeds)
+    found = {state_of(one, run) for cell in cells for one in (cell, *trials_of(settings, cell)) for run in one.runs}
     return sorted(found, key=lambda state: state.name)
 
 
@@ -101,14 +90,20 @@ def probed_layout(settings: Settings, state: State) -> Layout:
 
 
 def intermediate_states(settings: Settings, selected: Plan) -> list[State]:
-    """Every state after an intermediate task that the plan needs, each once, in a fixed order."""
-    cells = [cell for cell in selected.cells.values() if cell.intermediate != NONE]
-    return list(dict.fromkeys(state for cell in cells for state in states_of(settings, cell)))
+    """Every state after an intermediate task that runs start from or that is scored, each once on its own task.
 
-
-def states(settings: Settings, selected: Plan, model: str, task: str) -> list[State]:
-    """The states of a model on a task that the plan starts runs from, or whose layers it diagnoses."""
-    cells = [cell for cell in selected.cells.values() if (cell.model, cell.task) == (model, task)]
-    started = [state for cell in cells for state in states_of(settings, cell)]
-    diagnosed = [state for state in diagnosed_states(settings) if (state.model, state.task) == (model, task)]
-    return list(dict.fromkeys([*started, *diagnosed]))
+    A chain's earlier trainings come before its later ones.
+    """
+    cells = [cell for cell in selected.cells.values() if cell.before is not None]
+    asked = [state for cell in cells for state in states_of(settings, cell)]
+    for entry in settings.transferability:
+        asked += [State(*place) for place in product(entry.models, entry.intermediates, entry.tasks, entry.seeds)]
+    found: dict[State, None] = {}
+    for state in asked:
+        chain = []
+        while not state.is_pretrained:
+            chain.append(replace(state, task=settings.intermediates[state.intermediate].task))
+            cell = cell_before(settings, state)
+            state = state_of(cell, cell.runs[0])
+        found.update(dict.fromkeys(reversed(chain)))
+    return list(found)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from transfer_atlas import candidates, surgeries
@@ -37,9 +38,25 @@ def operation_of(settings: Settings, cell: Cell, run: Run) -> Operation:
     return surgeries.operation(surgery, run.depth, settings.models[cell.model].layers)
 
 
+def start_seeds(settings: Settings, intermediate: str, seed: int) -> Sequence[int | None]:
+    """Seeds of the intermediate trainings that a run with `seed` is to start from; None for the pretrained encoder."""
+    if intermediate not in settings.intermediates:
+        return [None]
+    asked = settings.intermediates[intermediate].seed
+    if asked == "paired":
+        return [seed]
+    return asked if isinstance(asked, list) else [asked]
+
+
+def goes_on_with_head(settings: Settings, cell: Cell) -> bool:
+    """Whether the runs start with the head of the intermediate training, too."""
+    frozen = settings.recipes[cell.recipe].method == "extract"
+    return not frozen and cell.before is not None and settings.intermediates[cell.before].head == "keep"
+
+
 def searches(settings: Settings, cell: Cell) -> bool:
     """Whether the cell's hyper-parameters are still to be chosen."""
-    return cell.candidate is None and bool(settings.recipes[cell.recipe].search)
+    return cell.candidate is None and cell.size != 0 and bool(settings.recipes[cell.recipe].search)
 
 
 def trials_of(settings: Settings, cell: Cell) -> list[Cell]:
@@ -47,7 +64,7 @@ def trials_of(settings: Settings, cell: Cell) -> list[Cell]:
     if not searches(settings, cell):
         return []
     recipe = settings.recipes[cell.recipe]
-    runs = tuple(Run(None, seed) for seed in recipe.search_seeds)
+    runs = tuple(Run(None, seed, start_seeds(settings, cell.intermediate, seed)[0]) for seed in recipe.search_seeds)
     return [replace(cell, candidate=candidate, runs=runs) for candidate in candidates.tried(recipe)]
 
 

@@ -71,8 +71,8 @@ def write_states(
 
     Args:
         encode: Runs the encoder, which is on `device` and in evaluation mode.
-        pooling: `mean`, `first` or `max` of each example's units, or the first through the `pooler`; None: the states
-            of all units.
+        pooling: `mean`, `first` or `max` of each example's units, the first through the `pooler`, or `cls`, the only
+            one; None: the states of all units.
         pooler: Maps the pooled states of every layer; on `device`.
         width: H, of the encoder's states.
         layers: Of the encoder, without the embeddings.

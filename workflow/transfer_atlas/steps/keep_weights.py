@@ -10,6 +10,7 @@ from transfer_atlas.plan import State
 from transfer_atlas.steps.train import train
 from transfer_atlas.training import store
 from transfer_atlas.training.cell import Job
+from transfer_atlas.training.results import steps_before
 
 
 def publish(source: Path, destination: Path) -> None:
@@ -27,4 +28,5 @@ def run(job: Job, state: State) -> None:
     (result,) = train(job).results
     digest = str(result["digest"])
     publish(job.store.folder(digest) / store.WEIGHTS, plan.weights_file(state))
-    atomic.write_json(plan.training_file(state), result)
+    before = plan.state_of(job.cell, job.cell.runs[0])
+    atomic.write_json(plan.training_file(state), {**result, "steps_before": steps_before(before)})

@@ -21,11 +21,17 @@ from transfer_atlas.figures import (
     seed_scatter,
     style,
     surgery_variants,
+    transfer_gain,
+    transfer_matrix,
+    transfer_prediction,
 )
 
 FIGURES = {
     "finetune_vs_extract": finetune_vs_extract.draw,
     "intermediate": intermediate.draw,
+    "transfer_matrix": transfer_matrix.draw,
+    "transfer_gain": transfer_gain.draw,
+    "transfer_prediction": transfer_prediction.draw,
     "layers_kept": layers_kept.draw,
     "layer_gains": layer_gains.draw,
     "seed_scatter": seed_scatter.draw,
@@ -37,7 +43,7 @@ FIGURES = {
     "layer_curves": layer_curves.draw,
 }
 # What figures are drawn from.
-TABLES = (*table_files.COLUMNS, "peters2019", "diagnostics")
+TABLES = (*table_files.COLUMNS, "peters2019", "diagnostics", "transferability", "transfer_prediction")
 
 
 def run(tables: Path, figures: Sequence[str], labels: Mapping[str, str], output: Path) -> None:

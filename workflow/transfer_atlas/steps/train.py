@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from transfer_atlas import plan
 from transfer_atlas.plan import Cell, Run
+from transfer_atlas.tasks.same_classes import check_kept_head
 from transfer_atlas.training import device, placement
 from transfer_atlas.training.cell import Job
 from transfer_atlas.training.checkpoint import Keeper
@@ -20,13 +21,17 @@ def train(job: Job) -> Searched:
     device.prepare_process()
     placement.lease(job.settings.execution.runs_per_gpu)
     settings, cell = job.settings, job.cell
+    if plan.goes_on_with_head(settings, cell):
+        check_kept_head(settings, cell)
     starts = starts_of(settings, cell)
+    # A control spends the updates of an intermediate training on its own task.
+    more_updates = 0
+    if cell.budget_of is not None:
+        more_updates = plan.updates_of(settings, cell.budget_of, job.sources.decontaminated)
 
     def train_one(runs: Sequence[tuple[Cell, Run]], keeper: Keeper) -> list[Trained]:
         ((one, run),) = runs
-        start = None
-        if cell.intermediate != plan.NONE:
-            start = plan.weights_file(plan.state_of(settings, cell, run.seed))
+        state = plan.state_of(cell, run)
         trained = finetune(
             starts,
             recipe=plan.recipe_of(settings, one),
@@ -34,7 +39,9 @@ def train(job: Job) -> Searched:
             operation=plan.operation_of(settings, cell, run),
             size=cell.size,
             seed=run.seed,
-            start=start,
+            start=None if state.is_pretrained else plan.weights_file(state),
+            keep_head=plan.goes_on_with_head(settings, cell),
+            more_updates=more_updates,
             keep_weights=plan.keeps_weights(cell, run),
             observer=keeper,
         )

@@ -24,7 +24,7 @@ def train(job: Job) -> Searched:
     features = read_features(settings, cells[0].task, states, plan.layout(settings, cells[0]))
 
     def head(cell: Cell, run: Run) -> HeadRun:
-        data = features[plan.state_of(settings, cell, run.seed)]
+        data = features[plan.state_of(cell, run)]
         return HeadRun(data, plan.recipe_of(settings, cell, run), cell.size, run.seed)
 
     def together(runs: Sequence[tuple[Cell, Run]]) -> list[list[int]]:

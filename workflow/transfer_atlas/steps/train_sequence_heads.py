@@ -24,7 +24,7 @@ def train(job: Job) -> Searched:
 
     def train_one(runs: Sequence[tuple[Cell, Run]], keeper: Keeper) -> list[Trained]:
         ((one, run),) = runs
-        data = states[plan.state_of(settings, one, run.seed)]
+        data = states[plan.state_of(one, run)]
         return [train_sequence_head(data, plan.recipe_of(settings, one, run), one.size, run.seed, keeper)]
 
     return search_and_run(job, train_one)

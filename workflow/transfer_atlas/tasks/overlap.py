@@ -8,15 +8,13 @@ because a sentence of a target's test pairs is given away by a training row that
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-
-import numpy as np
 
 from transfer_atlas.tasks.examples import Examples
 from transfer_atlas.tasks.normalise import normalise, text_keys
 
-__all__ = ["Shared", "forbidden_keys", "rows_without", "shared_rows", "text_keys"]
+__all__ = ["Shared", "forbidden_keys", "row_texts", "shared_rows", "text_keys"]
 
 
 def row_texts(examples: Examples) -> list[tuple[str, ...]]:
@@ -32,12 +30,6 @@ def forbidden_keys(*evaluation: Examples) -> set[str]:
     for examples in evaluation:
         keys |= text_keys(examples.texts) | text_keys(examples.pairs or [])
     return keys
-
-
-def rows_without(rows: Examples, forbidden: Set[str]) -> tuple[Examples, int]:
-    """The rows none of whose texts is among the `forbidden` normalised texts, and how many were removed."""
-    kept = [i for i, texts in enumerate(row_texts(rows)) if text_keys(texts).isdisjoint(forbidden)]
-    return rows.take(np.array(kept, dtype=np.int64)), len(rows) - len(kept)
 
 
 @dataclass(frozen=True)

@@ -75,17 +75,18 @@ def fit_and_score(
     device: torch.device,
     precision: str,
     observer: Observer,
+    scaling: Scaling | None,
     rate_factors: Mapping[int, float] | None = None,
 ) -> tuple[Fitted, dict[str, Scored]]:
     """Train `model` in place, leave it with the weights that the recipe selects, and score these.
 
-    Scores of regression are learnt standardised.
+    Without training examples it is scored as it is.
 
     Args:
         predictions: What the model predicts now, after so many updates, for the units of a split.
+        scaling: The scale on which scores of regression are learnt; None for classes.
         rate_factors: Factors on the learning rates of some layers, by depth.
     """
-    scaling = Scaling.of(train.targets.values)
     targets = Targets(scaled(train.targets.values, scaling), train.targets.labelled)
 
     def evaluate(split: str, steps: int) -> Scored:
@@ -96,6 +97,8 @@ def fit_and_score(
     def validate(steps: int) -> float:
         return evaluate("validation", steps).scores[data.task.main_metric]
 
+    if not train.targets.values.numel():
+        return Fitted(0, 0, 0.0), {split: evaluate(split, 0) for split in ("validation", "test")}
     fitted = fit(
         model,
         train.with_targets(targets),

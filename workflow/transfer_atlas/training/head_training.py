@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from transfer_atlas import updates
 from transfer_atlas.models.heads.linear import LinearHead
 from transfer_atlas.models.heads.scalar_mix import ScalarMixMLP
 from transfer_atlas.models.stacked_heads import lanes, stack_heads
@@ -18,7 +19,7 @@ from transfer_atlas.settings import Recipe, Task
 from transfer_atlas.streams import stream_seed
 from transfer_atlas.tasks.examples import Examples
 from transfer_atlas.tasks.subsets import nested_subset
-from transfer_atlas.training import device, schedule
+from transfer_atlas.training import device
 from transfer_atlas.training.feature_examples import Source, StackedExamples, rows_of
 from transfer_atlas.training.loop import EVALUATION_BATCH, Observer
 from transfer_atlas.training.metrics import score
@@ -102,7 +103,7 @@ def _shape(run: HeadRun) -> tuple[Any, ...]:
     outputs = outputs_of(data.task.type, data.classes)
     hidden = recipe.hidden if recipe.head == "scalar_mix_mlp" else 0
     shape = (recipe.head, data.states["train"].shape[1:], hidden, outputs, data.task.type)
-    training = (run.n_train, recipe.batch_size, schedule.total_steps(run.n_train, recipe))
+    training = (run.n_train, recipe.batch_size, updates.total_steps(run.n_train, recipe))
     return *shape, *training, recipe.select
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from transfer_atlas import updates
 from transfer_atlas.models.dropout import give_stream
 from transfer_atlas.models.trainable import Trainable
 from transfer_atlas.settings import Recipe
@@ -176,8 +177,8 @@ def fit(
     optimiser = new_optimiser(model, recipe, rate_factors)
 
     n, size = len(examples), recipe.batch_size
-    steps_per_epoch = schedule.steps_per_epoch(n, size)
-    total = schedule.total_steps(n, recipe)
+    steps_per_epoch = updates.steps_per_epoch(n, size)
+    total = updates.total_steps(n, recipe)
     sizes = examples.sizes()
 
     fitted, best_score = Fitted(0, 0, 0.0), None

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from transfer_atlas import atomic, plan
 from transfer_atlas.identity import digest_of
-from transfer_atlas.plan import Bundle, Cell, Run
+from transfer_atlas.plan import Bundle, Cell, Run, State
 from transfer_atlas.settings import Settings
 from transfer_atlas.training.outcome import Scored
 from transfer_atlas.training.store import PREDICTIONS, Store
@@ -22,6 +22,7 @@ COLUMNS: dict[str, pa.DataType] = {
     "run": pa.string(),
     "model": pa.string(),
     "intermediate": pa.string(),
+    "intermediate_seed": pa.int64(),
     "task": pa.string(),
     "recipe": pa.string(),
     "method": pa.string(),
@@ -42,6 +43,7 @@ COLUMNS: dict[str, pa.DataType] = {
     "value": pa.float64(),
     "n_examples": pa.int64(),
     "steps": pa.int64(),
+    "steps_before": pa.int64(),
     "tokens": pa.int64(),
     "truncated": pa.int64(),
     "truncated_train": pa.int64(),
@@ -70,6 +72,14 @@ def write_predictions(path: Path, splits: dict[str, Scored]) -> None:
         pq.write_table(pa.table(columns), temporary, compression="zstd")
 
 
+def steps_before(state: State) -> int:
+    """Updates of all intermediate trainings that made a state; 0 for the pretrained one."""
+    if state.is_pretrained:
+        return 0
+    before = atomic.read_json(plan.training_file(state))
+    return int(before["facts"]["steps"]) + int(before["steps_before"])
+
+
 def rows_of(settings: Settings, cell: Cell, run: Run, result: dict[str, Any]) -> list[dict[str, Any]]:
     """The rows of one run, with the names of the configuration's entries."""
     recipe = settings.recipes[cell.recipe]
@@ -80,6 +90,7 @@ def rows_of(settings: Settings, cell: Cell, run: Run, result: dict[str, Any]) ->
         "run": result["digest"],
         "model": cell.model,
         "intermediate": cell.intermediate,
+        "intermediate_seed": run.start,
         "task": cell.task,
         "recipe": cell.recipe,
         "method": recipe.method,
@@ -95,6 +106,7 @@ def rows_of(settings: Settings, cell: Cell, run: Run, result: dict[str, Any]) ->
         "size": str(cell.size),
         "seed": run.seed,
         **{name: fact for name, fact in result["facts"].items() if name in COLUMNS},
+        "steps_before": steps_before(plan.state_of(cell, run)),
         **{f"{part}_digest": digest_of(identity[part]) for part in ("settings", "data", "model", "code")},
     }
     return [{**shared, **value} for value in result["values"]]
@@ -114,6 +126,7 @@ def write_table(settings: Settings, bundle: Bundle, results: list[dict[str, Any]
             "size": pa.array([str(cell.size)] * len(table)),
             "depth": pa.array([run.depth] * len(table), pa.int64()),
             "seed": pa.array([run.seed] * len(table), pa.int64()),
+            "intermediate_seed": pa.array([run.start] * len(table), pa.int64()),
         }
         predictions.append(pa.table({**head, **{name: table[name] for name in table.column_names}}))
     with atomic.replacing(plan.predictions_file(bundle.name)) as temporary:

@@ -3,18 +3,7 @@
 from __future__ import annotations
 
 from transfer_atlas.settings import Recipe
-
-
-def steps_per_epoch(n_examples: int, batch_size: int) -> int:
-    """Updates in one pass over the examples; the last batch may be smaller."""
-    return -(-n_examples // batch_size)
-
-
-def total_steps(n_examples: int, recipe: Recipe) -> int:
-    """Updates of a training: the recipe's epochs, or more whole epochs until `min_steps` is reached."""
-    per_epoch = steps_per_epoch(n_examples, recipe.batch_size)
-    return per_epoch * max(recipe.epochs, -(-recipe.min_steps // per_epoch))
-
+from transfer_atlas.updates import steps_per_epoch, total_steps
 
 # The ratio of the largest rate to the smallest that Howard & Ruder use throughout.
 _SLANT_RATIO = 32

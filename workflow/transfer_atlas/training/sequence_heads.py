@@ -22,7 +22,7 @@ from transfer_atlas.training.fit_and_score import fit_and_score
 from transfer_atlas.training.head_choice import head_for
 from transfer_atlas.training.loop import Observer, predict
 from transfer_atlas.training.outcome import Trained
-from transfer_atlas.training.targets import Targets
+from transfer_atlas.training.targets import Scaling, Targets
 from transfer_atlas.training.unit_examples import answers
 
 
@@ -131,9 +131,10 @@ def train_sequence_head(
     def predictions(split: str, steps: int) -> np.ndarray:
         return predict(model, units[split], where, "float32")
 
+    train = units["train"].take(chosen)
     fitted, splits = fit_and_score(
         model,
-        units["train"].take(chosen),
+        train,
         data,
         predictions,
         recipe,
@@ -141,5 +142,6 @@ def train_sequence_head(
         device=where,
         precision="float32",
         observer=observer,
+        scaling=Scaling.of(train.targets.values),
     )
     return Trained(fitted, len(chosen), data.truncated, splits, where, "float32")

@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from transfer_atlas import updates
 from transfer_atlas.models.stacked_heads import StackedHeads
 from transfer_atlas.settings import Recipe
 from transfer_atlas.streams import stream_seed
@@ -218,9 +219,9 @@ def fit(
     limits = torch.tensor([recipe.clip or torch.inf for recipe in stack.recipes], device=device)
 
     count, n = stack.targets.shape
-    steps_per_epoch = schedule.steps_per_epoch(n, recipe.batch_size)
+    steps_per_epoch = updates.steps_per_epoch(n, recipe.batch_size)
     tokens_per_epoch = int(stack.tokens.sum())
-    total = schedule.total_steps(n, recipe)
+    total = updates.total_steps(n, recipe)
     fitted = Fitted(0, 0, 0.0)
     chosen = Chosen(torch.full((count,), -torch.inf, dtype=torch.float64), torch.zeros(count, dtype=torch.int64))
     # A job may be retried on another machine; on another kind of device it begins anew.

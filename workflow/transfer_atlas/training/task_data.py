@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from transfer_atlas import plan
+from transfer_atlas import atomic, plan
 from transfer_atlas.layout import Layout, layout_of
 from transfer_atlas.models.elmo.pretrained import PretrainedElmo
 from transfer_atlas.models.encoder import Pretrained
 from transfer_atlas.plan import Cell
 from transfer_atlas.settings import Settings, Task
+from transfer_atlas.tasks.decontamination import without
 from transfer_atlas.tasks.description import class_names
 from transfer_atlas.tasks.examples import Examples
-from transfer_atlas.tasks.overlap import forbidden_keys, rows_without
 from transfer_atlas.tasks.storage import read_split
 from transfer_atlas.training.unit_examples import UnitExamples, units_of
 
@@ -34,7 +34,7 @@ class TaskData:
     Attributes:
         names: Of the classes, in order; None for regression.
         splits: The prepared examples, and `units` the same as the model reads them.
-        left_out: Training rows that were left out, see `leave_out`.
+        left_out: Training rows that were left out (`tasks.decontamination`).
     """
 
     task: Task
@@ -66,18 +66,16 @@ class TaskData:
 
     @staticmethod
     def of_cell(settings: Settings, cell: Cell, model: Pretrained | PretrainedElmo) -> TaskData:
-        """Read a cell's task; an intermediate task without the rows that its target must not see."""
+        """Read a cell's task; of an intermediate task only the rows that later tasks are not scored on."""
         splits = {split: read_split(plan.task_folder(cell.task), split) for split in plan.SPLITS}
         left_out = 0
-        if cell.target is not None:
-            evaluation = [read_split(plan.task_folder(cell.target), split) for split in ("validation", "test")]
-            splits["train"], left_out = leave_out(splits["train"], *evaluation)
-            print(f"{left_out} training rows of {cell.task} hold an evaluation text of {cell.target} and are left out")
+        if cell.trains is not None:
+            for split, ids in atomic.read_json(plan.left_out_file(cell.trains))["left_out"].items():
+                splits[split] = without(splits[split], set(ids))
+                print(
+                    f"{len(ids)} {split} rows of {cell.task} hold an evaluation text of a later task and are left out"
+                )
+                left_out = len(ids) if split == "train" else left_out
         task = settings.tasks[cell.task]
         layout = layout_of(task, settings.models[cell.model], settings.recipes[cell.recipe])
         return TaskData.of(task, class_names(plan.task_folder(cell.task)), splits, model, layout, left_out)
-
-
-def leave_out(train: Examples, *evaluation: Examples) -> tuple[Examples, int]:
-    """Training rows of an intermediate task that hold no text of the target's evaluation splits, and how many did."""
-    return rows_without(train, forbidden_keys(*evaluation))

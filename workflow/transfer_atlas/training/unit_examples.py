@@ -15,6 +15,7 @@ from transfer_atlas.layout import Layout
 from transfer_atlas.models.elmo.pretrained import PretrainedElmo
 from transfer_atlas.models.encoder import Pretrained
 from transfer_atlas.models.sequences import rows_of_parts, starts_of
+from transfer_atlas.models.tokenizer import classification_place
 from transfer_atlas.models.units import UnitBatch, Units
 from transfer_atlas.models.word_pieces import WordPieces, tokenise_words
 from transfer_atlas.tasks.examples import Examples
@@ -163,6 +164,12 @@ def _segment_table(sequences: Sequence[Sequence[int | None]]) -> UnitTable:
     )
 
 
+def _classification_table(lengths: Tensor, place: int) -> UnitTable:
+    """The classification token as the one unit of each input, of these lengths ([I]), at its start or its end (-1)."""
+    tokens = torch.zeros_like(lengths) if place == 0 else lengths + place
+    return UnitTable(tokens[:, None], torch.ones_like(lengths)[:, None])
+
+
 def _cut(pieces: WordPieces, max_length: int) -> WordPieces:
     """The first words of a sentence that fit, with the special tokens around them; of a huge first word, its start."""
     if len(pieces.input_ids) <= max_length:
@@ -244,6 +251,8 @@ def tokenised_units(
     table = None
     if layout.units == "segments":
         table = _segment_table([encoding.sequence_ids for encoding in encoded.encodings])
+    elif layout.units == "classification":
+        table = _classification_table(inputs.lengths, classification_place(tokenizer))
     return UnitExamples(inputs, 2 if layout.separate else 1, table, Targets(targets_of(examples.labels)), None)
 
 

@@ -1,4 +1,4 @@
-"""Diagnostics and comparisons of domains that cannot be made."""
+"""Diagnostics, comparisons of domains and predictions of transfer that cannot be made."""
 
 from __future__ import annotations
 
@@ -45,3 +45,18 @@ def in_domains(settings: Settings) -> Iterator[Problem]:
         elif task.fields.group is None:
             message = "has no groups; name the column that divides its rows in its fields.group"
             yield Problem((*key, "task"), domain.task, message)
+
+
+def in_transferability(settings: Settings) -> Iterator[Problem]:
+    """Unknown names, and targets whose words are labelled."""
+    for position, entry in enumerate(settings.transferability):
+        key: Key = ("transferability", position)
+        for index, name in enumerate(entry.models):
+            yield from unknown((*key, "models", index), name, settings.models, "model")
+        for index, name in enumerate(entry.intermediates):
+            yield from unknown((*key, "intermediates", index), name, settings.intermediates, "intermediate task")
+        for index, name in enumerate(entry.tasks):
+            yield from unknown((*key, "tasks", index), name, settings.tasks, "task")
+            if name in settings.tasks and settings.tasks[name].type in WORD_TYPES:
+                message = f"scores read whole texts, and {name} has words; list another task"
+                yield Problem((*key, "tasks", index), name, message)

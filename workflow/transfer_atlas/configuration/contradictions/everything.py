@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from transfer_atlas.configuration.contradictions.diagnostics import in_diagnostics, in_domains
+from transfer_atlas.configuration.contradictions.diagnostics import (
+    in_diagnostics,
+    in_domains,
+    in_transferability,
+)
 from transfer_atlas.configuration.contradictions.experiments import in_experiment, unknown_in_experiment
 from transfer_atlas.configuration.contradictions.heads import in_heads_beside_experiments
+from transfer_atlas.configuration.contradictions.intermediates import in_intermediates
 from transfer_atlas.configuration.contradictions.pooling import in_poolings
-from transfer_atlas.configuration.contradictions.recipes import in_intermediates, in_recipes
+from transfer_atlas.configuration.contradictions.recipes import in_recipes
 from transfer_atlas.configuration.contradictions.search import in_search
 from transfer_atlas.configuration.contradictions.surgeries import in_surgeries
 from transfer_atlas.configuration.contradictions.tasks import in_task
@@ -39,6 +44,7 @@ def contradictions(settings: Settings) -> Iterator[Problem]:
     yield from in_poolings(settings)
     yield from in_diagnostics(settings)
     yield from in_domains(settings)
+    yield from in_transferability(settings)
     for position, experiment in enumerate(settings.experiments):
         yield from unknown_in_experiment(settings, ("experiments", position), experiment)
         yield from in_experiment(settings, ("experiments", position), experiment)

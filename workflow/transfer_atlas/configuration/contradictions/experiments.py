@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from transfer_atlas.configuration.contradictions.frozen_layers import in_frozen_layers
 from transfer_atlas.configuration.contradictions.heads import in_heads
+from transfer_atlas.configuration.contradictions.intermediates import in_intermediates_of
 from transfer_atlas.configuration.contradictions.surgeries import in_surgeries_of
 from transfer_atlas.configuration.files import Key
 from transfer_atlas.configuration.wording import Problem, unknown
@@ -41,11 +42,7 @@ def in_experiment(settings: Settings, key: Key, experiment: Experiment) -> Itera
     yield from in_frozen_layers(settings, key, experiment)
     yield from in_surgeries_of(settings, key, experiment)
     yield from in_heads(settings, key, experiment)
-    for index, name in enumerate(experiment.intermediates):
-        entry = settings.intermediates.get(name)
-        if entry is not None and entry.task in experiment.tasks:
-            message = f"trains on {entry.task}, which is also a target here; list them in separate experiments"
-            yield Problem((*key, "intermediates", index), name, message)
+    yield from in_intermediates_of(settings, key, experiment)
     operations = [(index, name) for index, name in enumerate(experiment.surgeries) if name != NONE]
     finetuned = any(recipe.method == "finetune" for recipe in recipes.values())
     if recipes and not (finetuned and NONE in experiment.intermediates):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from transfer_atlas import surgeries
+from transfer_atlas.configuration.contradictions.intermediates import links_of
 from transfer_atlas.configuration.contradictions.surgeries import asked_depths
 from transfer_atlas.configuration.files import Key
 from transfer_atlas.configuration.wording import Problem
@@ -15,7 +16,10 @@ from transfer_atlas.settings import Experiment, Settings
 def in_frozen_layers(settings: Settings, key: Key, experiment: Experiment) -> Iterator[Problem]:
     """Of the recipes of an experiment and those of its intermediate tasks."""
     before = [
-        settings.intermediates[name].recipe for name in experiment.intermediates if name in settings.intermediates
+        settings.intermediates[link].recipe
+        for name in experiment.intermediates
+        if name in settings.intermediates
+        for link in links_of(settings, name)
     ]
     models = {name: settings.models[name] for name in experiment.models if name in settings.models}
     frozen: dict[str, int] = {}

@@ -1,39 +1,56 @@
-"""Recipes that read a pooler where there is none."""
+"""Recipes that read a classification token or a pooler where there is none."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from typing import get_args
 
+from transfer_atlas.configuration.contradictions.intermediates import links_of
 from transfer_atlas.configuration.files import Key
 from transfer_atlas.configuration.wording import Problem, one_of
-from transfer_atlas.settings import WORD_TYPES, Pooling, Settings
+from transfer_atlas.settings import WORD_TYPES, Pooling, Recipe, Settings
 
-_OTHERS = [pooling for pooling in get_args(Pooling) if pooling != "pooler"]
+# Of texts that begin or end with a classification token.
+_OF_CLASSIFICATION = ("cls", "pooler")
+_ANYWHERE = [pooling for pooling in get_args(Pooling) if pooling not in _OF_CLASSIFICATION]
+_POOLING_HEADS = ("linear", "scalar_mix_linear", "scalar_mix_mlp")
 
 
 def in_poolings(settings: Settings) -> Iterator[Problem]:
-    """Heads, tasks and models that the pooler does not go with; unknown names have been reported."""
-    reading = {name: recipe for name, recipe in settings.recipes.items() if recipe.pooling == "pooler"}
+    """Heads, tasks and models that a recipe's pooling does not go with; unknown names have been reported."""
+    reading = {name: recipe for name, recipe in settings.recipes.items() if recipe.pooling in _OF_CLASSIFICATION}
     for name, recipe in reading.items():
-        if recipe.head != "linear":
-            unfit = f"head {recipe.head}"
-        elif recipe.pairs == "separate":
-            unfit = "pairs: separate"
-        else:
-            continue
-        yield Problem(("recipes", name, "pooling"), recipe.pooling, one_of(recipe.pooling, _OTHERS, f"with {unfit} "))
+        if unfit := _unfit(recipe):
+            allowed = _ANYWHERE if recipe.head not in _POOLING_HEADS else [*_ANYWHERE, "cls"]
+            yield Problem(
+                ("recipes", name, "pooling"), recipe.pooling, one_of(recipe.pooling, allowed, f"with {unfit} ")
+            )
     for key, name, tasks, models in _uses(settings):
         if name in reading:
+            pooling = reading[name].pooling
             for what in [*_of_words(settings, tasks), *_elmos(settings, models)]:
-                yield Problem(key, name, f"its pooling is pooler; {one_of('pooler', _OTHERS, f'for {what} ')}")
+                yield Problem(key, name, f"its pooling is {pooling}; {one_of(pooling, _ANYWHERE, f'for {what} ')}")
+
+
+def _unfit(recipe: Recipe) -> str | None:
+    """What of the recipe its pooling does not go with."""
+    if recipe.head != "linear" and (recipe.pooling == "pooler" or recipe.head not in _POOLING_HEADS):
+        return f"head {recipe.head}"
+    return "pairs: separate" if recipe.pooling == "pooler" and recipe.pairs == "separate" else None
 
 
 def _uses(settings: Settings) -> Iterator[tuple[Key, str, Sequence[str], Sequence[str]]]:
     """Each place that names a recipe, with the tasks and models that it is used on there."""
     for name, entry in settings.intermediates.items():
-        followed = [experiment.models for experiment in settings.experiments if name in experiment.intermediates]
-        models = list(dict.fromkeys(model for models in followed for model in models))
+        models = list(
+            dict.fromkeys(
+                model
+                for experiment in settings.experiments
+                for last in experiment.intermediates
+                if last in settings.intermediates and name in links_of(settings, last)
+                for model in experiment.models
+            )
+        )
         yield ("intermediates", name, "recipe"), entry.recipe, [entry.task], models
     for position, experiment in enumerate(settings.experiments):
         for index, recipe in enumerate(experiment.recipes):
@@ -50,5 +67,5 @@ def _of_words(settings: Settings, tasks: Sequence[str]) -> list[str]:
 
 
 def _elmos(settings: Settings, models: Sequence[str]) -> list[str]:
-    """Those of these models that are ELMo, which has no pooler."""
+    """Those of these models that are ELMo, which has neither classification token nor pooler."""
     return [f"{name} (elmo)" for name in models if name in settings.models and settings.models[name].kind == "elmo"]

@@ -1,11 +1,10 @@
-"""Recipes and intermediate tasks whose settings do not go together."""
+"""Recipes whose settings do not go together."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from transfer_atlas.configuration.files import Key
-from transfer_atlas.configuration.wording import Problem, one_of, unknown
+from transfer_atlas.configuration.wording import Problem, one_of
 from transfer_atlas.settings import Settings
 
 # A mix of layers is for states that stay as they are.
@@ -45,13 +44,3 @@ def in_recipes(settings: Settings) -> Iterator[Problem]:
         elif recipe.unfreeze_epochs is not None and recipe.unfreeze_epochs >= recipe.epochs and recipe.min_steps == 0:
             message = f"training ends (epochs: {recipe.epochs}) with all layers frozen; use more epochs or min_steps"
             yield Problem(("recipes", name, "unfreeze_epochs"), recipe.unfreeze_epochs, message)
-
-
-def in_intermediates(settings: Settings) -> Iterator[Problem]:
-    """Unknown names, and recipes that train no encoder."""
-    for name, entry in settings.intermediates.items():
-        key: Key = ("intermediates", name)
-        yield from unknown((*key, "task"), entry.task, settings.tasks, "task")
-        yield from unknown((*key, "recipe"), entry.recipe, settings.recipes, "recipe")
-        if entry.recipe in settings.recipes and settings.recipes[entry.recipe].method != "finetune":
-            yield Problem((*key, "recipe"), entry.recipe, "an intermediate task needs a recipe with method finetune")

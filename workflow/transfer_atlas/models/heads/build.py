@@ -46,7 +46,8 @@ def new_head(
         hidden: Width of hidden layers, and of each direction of LSTMs.
         head_layers: LSTM layers of `bilstm` and `bilstm_crf`.
         dropout: Probability before linear maps and LSTMs. Give it a stream before training (`dropout.give_stream`).
-        pooling: One vector of a text or span: `mean`, `first` or `max` of its units, or the first through the `pooler`.
+        pooling: One vector of a text or span: `mean`, `first` or `max` of its units, or the first through the `pooler`;
+            `cls` where the classification token is the only unit.
         unit: Whether an output belongs to an example or, in labelling, to each word.
         sequences_per_example: 2 where sequences 2i and 2i + 1 are the two texts of example i. ESIM and bi-attention
             need 2, whether the texts were encoded one by one or together.

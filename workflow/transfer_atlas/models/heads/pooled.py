@@ -20,9 +20,14 @@ def pool(states: Tensor, starts: Tensor, ends: Tensor, pooling: Pooling) -> Tens
         states: [T, H].
         starts, ends: [N] int64 on the CPU, first unit of each stretch and the one after its last; none is empty.
         pooling: The `mean` of the units, the `first` one, which a `pooler` reads too, or the largest value (`max`) of
-            each dimension.
+            each dimension. For `cls` the only unit is the classification token.
+
+    Raises:
+        ValueError: For `cls` a stretch has several units.
     """
-    if pooling in ("first", "pooler"):
+    if pooling == "cls" and not bool((ends - starts == 1).all()):
+        raise ValueError("pooling 'cls' needs classification tokens as the only units")
+    if pooling in ("first", "pooler", "cls"):
         return states[starts.to(states.device)]
     if pooling == "mean":
         unit = torch.arange(len(states))
