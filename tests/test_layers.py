@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from transfer_atlas.identity import PACKAGE, PACKAGE_FOLDER
+from transfer_atlas.identity import PACKAGE, PACKAGE_FOLDER, modules_behind
 
 # From the bottom up. A part may import from lower layers and from itself, not from its neighbours.
 LAYERS = [
@@ -79,6 +79,13 @@ def test_dependencies_point_down() -> None:
         if part_of(importer) != part_of(imported) and LEVEL[part_of(importer)] <= LEVEL[part_of(imported)]
     ]
     assert wrong == []
+
+
+def test_steps_know_nothing_of_the_study() -> None:
+    """What a step imports is in the digest of its code: a new table or figure would have all jobs run again."""
+    for module in (name for name in MODULES if name.startswith(f"{PACKAGE}.steps.")):
+        behind = {part_of(name) for name in modules_behind(module)}
+        assert not behind & {"study", "estimate", "configuration", "status"}, module
 
 
 def test_no_cycles() -> None:

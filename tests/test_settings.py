@@ -45,7 +45,7 @@ def test_seeds(seeds: Any, expected: list[int]) -> None:
         {"seeds": []},
         {"seeds": [1, 1]},
         {"seeds": [1.0]},
-        {"sizes": [0]},
+        {"sizes": [-1]},
         {"sizes": [True]},
         {"sizes": [0.5]},
         {"sizes": ["10"]},
@@ -134,6 +134,7 @@ def test_main_metric(kind: str, metric: str) -> None:
     "source",
     [
         {"source": "wheel", "wheel": "a-b==1.0", "sha256": SHA},
+        {"source": "wheel", "wheel": ["a==1.0", "b==1.0"], "parts": "*.zip.*", "sha256": {"b==1.0": SHA}},
         {"source": "hub", "repo": "a/b", "revision": "0" * 40, "sha256": {"config.json": SHA}},
         {"source": "url", "url": "http://localhost/a.zip"},
         {"source": "path", "path": "/data"},
@@ -148,6 +149,7 @@ def test_sources(source: dict[str, Any]) -> None:
     "source",
     [
         {"source": "wheel", "wheel": "a"},
+        {"source": "wheel", "wheel": "a==1\n"},
         {"source": "wheel", "wheel": "a==1", "sha256": SHA.upper() + "F"},
         {"source": "hub", "repo": "bert-base-uncased", "revision": "0" * 40},
         {"source": "hub", "repo": "a/b", "revision": "main"},

@@ -12,7 +12,7 @@ import pytest
 
 from transfer_atlas.settings import Task
 from transfer_atlas.tasks import canonical
-from transfer_atlas.tasks.decontamination import contamination, without
+from transfer_atlas.tasks.decontamination import contamination
 from transfer_atlas.tasks.examples import Examples
 from transfer_atlas.tasks.normalise import normalise
 from transfer_atlas.tasks.overlap import forbidden_keys
@@ -100,7 +100,7 @@ def test_an_intermediate_task_loses_exactly_the_rows_with_its_targets_sentences(
     rows = movie_reviews() if intermediate == "mr" else splits_of(intermediate)[split]
     evaluation = [splits_of(target)[name] for name in ("validation", "test")]
     found = contamination(rows, {target: forbidden_keys(*evaluation)})
-    kept = without(rows, set(found.left_out))
+    kept = rows.without(set(found.left_out))
     assert (found.shared[target], len(kept)) == (left_out, len(rows) - left_out)
     # Once more, text by text and without the functions under test.
     held_out = {normalise(text) for part in evaluation for text in [*part.texts, *(part.pairs or [])]}

@@ -8,7 +8,7 @@ from transfer_atlas.analysis.mohapatra2022 import beside_published
 from transfer_atlas.analysis.published.user import PrintedGain, read
 from transfer_atlas.errors import UserError
 
-from .claims.transfer_study import paper
+from .claims.transfer_study import LARGE, paper
 
 HEADER = "model,task,setting,intermediate,metric,value\n"
 ROW = "BERT,Reviews,domain,with,accuracy,81.5\n"
@@ -97,6 +97,15 @@ def test_ours_stands_beside_by_family_or_by_name():
 def test_what_we_have_not_run_has_no_number_of_ours(place):
     (row,) = beside(PrintedGain(*place, 70.0, 73.0))
     assert row["n"] == row["cells"] == 0 and row["models"] == "" and row["published_without"] == 73.0
+
+
+def test_our_scores_differ_by_our_gain_where_a_seed_has_no_partner():
+    study = paper()
+    study.scores["bert", "none", "text_other"][LARGE]["tune"][6] = 20.0
+    printed = [PrintedGain("BERT", "text classification", "domain", "accuracy", 80.0, 81.0)]
+    (row,) = beside_published(study.known(), printed).to_dict("records")
+    assert row["n"] == 5 and row["without"] == pytest.approx(80.0)
+    assert row["with"] - row["without"] == pytest.approx(row["mean"])
 
 
 def test_without_numbers_the_table_is_empty():

@@ -21,6 +21,8 @@ MODELS = {name: Model(artifact="a", layers=1) for name in ("tiny", "large")}
 INTERMEDIATES = {
     "films": Intermediate(task="films", recipe="finetune"),
     "kept": Intermediate(task="films", recipe="finetune", head="keep"),
+    "shared": Intermediate(task="films", recipe="finetune", seed=7),
+    "crossed": Intermediate(task="films", recipe="finetune", seed=[11, 12]),
 }
 COUNTS = {"sentiment": {"test": {"good": 120, "bad": 80}}}
 
@@ -61,11 +63,11 @@ def test_a_seed_after_several_intermediate_trainings_is_their_mean(make_runs):
     gain = only(
         known(
             make_runs({1: 0.8, 2: 0.8}),
-            make_runs({1: 0.7, 2: 0.9}, intermediate="films", start=11),
-            make_runs({1: 0.8, 2: 0.6}, intermediate="films", start=12),
+            make_runs({1: 0.7, 2: 0.9}, intermediate="crossed", start=11),
+            make_runs({1: 0.8, 2: 0.6}, intermediate="crossed", start=12),
         )
     )
-    assert gain.largest.by_seed == pytest.approx({1: -5.0, 2: -5.0}) and not gain.shared_training
+    assert gain.largest.by_seed == pytest.approx({1: -5.0, 2: -5.0}) and gain.shared_training
 
 
 def test_an_undefined_score_makes_the_mean_undefined(make_runs):
@@ -80,8 +82,11 @@ def test_an_undefined_score_makes_the_mean_undefined(make_runs):
 
 
 def test_one_intermediate_training_for_all_seeds_is_told(make_runs):
-    gain = only(known(make_runs({1: 0.8, 2: 0.8}), make_runs({1: 0.7, 2: 0.9}, intermediate="films", start=7)))
+    gain = only(known(make_runs({1: 0.8, 2: 0.8}), make_runs({1: 0.7, 2: 0.9}, intermediate="shared", start=7)))
     assert gain.shared_training
+    # One seed shares nothing with another.
+    gain = only(known(make_runs({1: 0.8}), make_runs({1: 0.7}, intermediate="shared", start=7)))
+    assert not gain.shared_training
 
 
 def test_the_control_is_as_many_updates_on_the_target(make_runs):

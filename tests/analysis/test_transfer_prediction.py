@@ -10,7 +10,8 @@ import pytest
 from scipy import stats
 
 from transfer_atlas.analysis import intervals
-from transfer_atlas.analysis.transfer_prediction import COLUMNS, PREDICTION, collect, pair_scores, points, predict
+from transfer_atlas.analysis.transfer_prediction import PREDICTION, collect, pair_scores, points, predict
+from transfer_atlas.probing.transferability.measures import COLUMNS
 
 TARGETS = ["a", "b", "c", "d", "e"]
 
@@ -97,6 +98,12 @@ def test_sizes_recipes_and_kinds_of_head_are_questions_of_their_own() -> None:
         ("finetune", "keep", "100"): -1,
         ("slow", "drop", "100"): -1,
     }
+
+
+def test_two_names_of_one_size_are_one_test() -> None:
+    up = [0.01, 0.02, 0.03, 0.04, 0.05]
+    found = predict(scores(leep={1: [1.0, 2.0, 3.0, 4.0, 5.0]}), pd.concat([gains(up), gains(up, size="all")]))
+    assert found["size"].tolist() == ["100", "all"] and found["p_holm"].tolist() == pytest.approx([2 / 120] * 2)
 
 
 def test_only_fine_tuning_and_only_pairs_with_both() -> None:

@@ -8,9 +8,10 @@ import pytest
 from matplotlib.figure import Figure
 
 from transfer_atlas.analysis import tables
-from transfer_atlas.analysis.transfer_prediction import COLUMNS, PREDICTION, predict
+from transfer_atlas.analysis.transfer_prediction import PREDICTION, predict
 from transfer_atlas.figures import style
 from transfer_atlas.figures.transfer_prediction import TITLE, correlation, draw
+from transfer_atlas.probing.transferability.measures import COLUMNS
 
 TARGETS = {f"t{i}": ("sentiment", "similarity")[i % 2] for i in range(12)}
 MODELS = ("tiny", "small")

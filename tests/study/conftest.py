@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,11 +33,11 @@ class Results:
         for name, content in files.items():
             atomic.write_json(folder / "files" / f"{name}.json", content)
 
-    def prepare(self, task: str, train: int = 100) -> None:
-        """A task is prepared, with so many training rows."""
+    def prepare(self, task: str, train: int = 100, labels: Sequence[str] | None = ("a", "b")) -> None:
+        """A task is prepared, with so many training rows and these classes."""
         stats = {
             "digest": f"data {task}",
-            "labels": ["a", "b"],
+            "labels": labels,
             "rows": {"train": train, "validation": 20, "test": 30},
             "words": {"train": {"mean": 10.0}},
         }

@@ -97,9 +97,9 @@ def test_it_is_trained_stored_and_probed(settings: Settings) -> None:
     selected = plan.expand(settings)
     for name in plan.intermediates_of(settings, selected):
         later = {task: plan.task_folder(task) for task in plan.later_tasks(settings, selected, name)}
-        before = settings.intermediates[name].task
+        entry = settings.intermediates[name]
         files = plan.left_out_file(name), plan.decontamination_file(name)
-        decontaminate.run(name, before, plan.task_folder(before), later, *files)
+        decontaminate.run(name, entry.task, entry.size, plan.task_folder(entry.task), later, *files)
     for state in plan.intermediate_states(settings, selected):
         keep_weights.run(job(plan.bundle_before(settings, state)), state)
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
 
 from transfer_atlas.errors import UserError
 from transfer_atlas.steps import decontaminate
-from transfer_atlas.tasks.decontamination import Contamination, contamination, without
+from transfer_atlas.tasks.decontamination import Contamination, contamination
 from transfer_atlas.tasks.examples import Examples
 from transfer_atlas.tasks.overlap import forbidden_keys
 from transfer_atlas.tasks.storage import write_split
@@ -45,10 +46,10 @@ def test_nothing_forbidden_leaves_nothing_out() -> None:
 
 
 def test_what_is_left_keeps_its_order_its_pairs_and_its_labels() -> None:
-    left = without(examples(["a", "b", "c"], ["d", "e", "f"]), {"x:1", "elsewhere"})
+    left = examples(["a", "b", "c"], ["d", "e", "f"]).without({"x:1", "elsewhere"})
     assert (left.ids, left.texts, left.pairs, left.labels.tolist()) == (["x:0", "x:2"], ["a", "c"], ["d", "f"], [0, 2])
-    assert len(without(examples(["a", "b"]), {"x:0", "x:1"})) == 0
-    assert without(examples(["a", "b"]), set()).texts == ["a", "b"]
+    assert len(examples(["a", "b"]).without({"x:0", "x:1"})) == 0
+    assert examples(["a", "b"]).without(set()).texts == ["a", "b"]
 
 
 def prepared(folder: Path, **splits: list[str]) -> Path:
@@ -62,10 +63,10 @@ def prepared(folder: Path, **splits: list[str]) -> Path:
     return folder
 
 
-def run(tmp_path: Path, source: Path, **later: Path) -> tuple[dict, dict]:
+def run(tmp_path: Path, source: Path, size: int | Literal["all"] = "all", **later: Path) -> tuple[dict, dict]:
     """Decontaminate; what the two files say."""
     left_out, counts = tmp_path / "left_out.json", tmp_path / "counts.json"
-    decontaminate.run("books", "reviews", source, later, left_out, counts)
+    decontaminate.run("books", "reviews", size, source, later, left_out, counts)
     return json.loads(left_out.read_text()), json.loads(counts.read_text())
 
 
@@ -122,3 +123,15 @@ def test_a_split_of_which_nothing_is_left_is_refused(split: str, tmp_path: Path)
         "name another task"
     )
     assert not (tmp_path / "left_out.json").exists()
+
+
+def test_more_training_rows_than_are_left_are_refused(tmp_path: Path) -> None:
+    source = prepared(tmp_path / "reviews", train=["a", "b", "c"])
+    films = prepared(tmp_path / "films", test=["a"])
+    assert run(tmp_path, source, 2, films=films)[0]["train_rows"] == 2
+    with pytest.raises(UserError) as caught:
+        run(tmp_path, source, 3, films=films)
+    assert str(caught.value) == (
+        "intermediates.books.size: 3 training rows of reviews are impossible: 2 are left without those that hold "
+        "evaluation texts of later tasks; use at most 2, or all"
+    )

@@ -40,9 +40,7 @@ SETTINGS: dict[str, Any] = {
     },
     "experiments": [{"models": ["tiny"], "tasks": ["toy"], "recipes": ["searched"]}],
 }
-SOURCES = Sources(
-    lambda name: f"artifact {name}", lambda name: f"data {name}", lambda name: Decontaminated(None, 100)
-)
+SOURCES = Sources(lambda name: f"artifact {name}", lambda name: f"data {name}", lambda name: Decontaminated(None, 100))
 Runs = Sequence[tuple[Cell, Run]]
 
 

@@ -49,6 +49,7 @@ rule decontaminate:
         mem_mb=2000,
         runtime=60,
     params:
+        size=lambda w: SETTINGS.intermediates[w.intermediate].size,
         tasks=lambda w: [
             SETTINGS.intermediates[w.intermediate].task,
             *plan.later_tasks(SETTINGS, PLAN, w.intermediate),

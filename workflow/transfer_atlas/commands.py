@@ -68,6 +68,7 @@ def check(arguments: Namespace) -> None:
     selected = plan.expand(settings)
     study.check_files(settings, selected)
     study.check_sizes(settings, selected)
+    study.check_kept_heads(settings, selected)
     print(study.describe_plan(settings, selected, os.cpu_count()))
 
 
@@ -146,12 +147,13 @@ def decontaminate(arguments: Namespace) -> None:
     from transfer_atlas.steps import decontaminate as step
 
     name = arguments.intermediate
-    task = _entry(settings.intermediates, name, "intermediate task").task
+    entry = _entry(settings.intermediates, name, "intermediate task")
     later = plan.later_tasks(settings, plan.expand(settings), name)
     step.run(
         name,
-        task,
-        plan.task_folder(task),
+        entry.task,
+        entry.size,
+        plan.task_folder(entry.task),
         {other: plan.task_folder(other) for other in later},
         plan.left_out_file(name),
         plan.decontamination_file(name),

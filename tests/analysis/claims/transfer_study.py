@@ -73,7 +73,6 @@ class Study:
     validation: dict[tuple[str, str], float] = field(default_factory=dict)
     """Mean on validation by (value of the column intermediate, recipe), where it is not that on test."""
     counts: dict = field(default_factory=dict)
-    trainings: int = 5
 
     def put(self, place: Place, score: float | dict[int, float], n_train: int = LARGE, recipe: str = "tune") -> None:
         turn = sum(map(ord, "".join(place))) + n_train
@@ -107,8 +106,7 @@ class Study:
                 for n_train, recipes in by_size.items()
             }
         evidence = Evidence(self.models, self.tasks, RECIPES, scored.pop("none", {}), self.counts)
-        trainings = {(name, before, task): self.trainings for name, before, task in self.scores}
-        return TransferEvidence(evidence, Pairs(self.tasks, self.intermediates), scored, trainings)
+        return TransferEvidence(evidence, Pairs(self.tasks, self.intermediates), scored)
 
 
 def paper() -> Study:

@@ -70,6 +70,46 @@ def test_a_planted_effect_and_planted_scatter_are_found(pairs):
     assert math.isnan(found["between pairs"]["sd"]) and "not told apart" in found["between pairs"]["note"]
 
 
+def both_languages(pairs: Pairs, main: pd.DataFrame, cross: float) -> tuple[Pairs, pd.DataFrame]:
+    """Each target after an English and after a German intermediate task; gains across languages differ."""
+    others = {f"{family}_de": task(family, "de").model_copy(update={"domain": "other"}) for family in FAMILIES}
+    entries = {name: Intermediate(task=name, recipe="tune") for name in others}
+    both = Pairs({**pairs.tasks, **others}, {**pairs.intermediates, **entries})
+    after = main[main["intermediate"] != "none"]
+    german = after.assign(intermediate=after["intermediate"] + "_de", run=after["run"] + "_de")
+    together = pd.concat([after, german], ignore_index=True)
+    across = [
+        both.setting(*pair) == "cross-lingual" for pair in zip(together["intermediate"], together["task"], strict=True)
+    ]
+    shift = np.random.default_rng(5).normal(0, 0.004, len(together)) + cross * np.array(across)
+    return both, pd.concat([main[main["intermediate"] == "none"], together.assign(value=together["value"] + shift)])
+
+
+def test_a_setting_that_varies_over_pairs_has_their_degrees_of_freedom(pairs):
+    main = runs(target=0.03, cell=0.01, noise=0.005, seeds=(1, 2, 3), tasks=6)
+    found = told(variance.variance(*reversed(both_languages(pairs, main, cross=-0.05))), "mixed model")
+    setting = found["setting: domain minus cross-lingual"]
+    assert setting["low"] < 0.05 < setting["high"] and setting["df"] == 12 - 6 - 1
+    # Twelve pairs of two models at two sizes each.
+    assert found["model: roberta minus bert"]["df"] == found["log2 size"]["df"] == 48 - 12 - 2
+    assert found["family: sentiment minus classification"]["df"] == 6 - 3
+
+
+def test_an_effect_without_degrees_of_freedom_has_no_interval(pairs):
+    """One target alone has two pairs, and tells all there is of the setting."""
+    both, main = both_languages(pairs, runs(0.03, 0.01, 0.005, seeds=(1, 2, 3), tasks=6), cross=-0.05)
+    kept = ~main["intermediate"].str.endswith("_de") | (main["task"] == "t00")
+    tasks = {name: entry.model_copy(update={"language": "de"}) for name, entry in both.tasks.items() if name == "t00"}
+    english = {
+        name: entry.model_copy(update={"language": "en"}) for name, entry in both.tasks.items() if name[1:].isdigit()
+    }
+    told_apart = Pairs({**both.tasks, **english, **tasks}, both.intermediates)
+    found = told(variance.variance(main[kept], told_apart), "mixed model")
+    setting = found["setting: domain minus cross-lingual"]
+    assert math.isfinite(setting["coefficient"]) and math.isnan(setting["low"]) and math.isnan(setting["p"])
+    assert setting["note"] == "no interval: too few pairs within their targets"
+
+
 def test_in_a_balanced_design_the_components_are_those_of_mean_squares(pairs):
     """Restricted maximum likelihood agrees with the method of moments where no component is at 0."""
     main = runs(target=0.03, cell=0.015, noise=0.008)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import pandas as pd
@@ -55,14 +55,15 @@ def _as_ours(model: str) -> str:
 
 
 def _row(number: PrintedGain, cells: Sequence[Gain]) -> dict[str, Any]:
-    found = estimate(list(mean_by_seed([cell.largest.by_seed for cell in cells]).values()))
+    gains = mean_by_seed([cell.largest.by_seed for cell in cells])
+    found = estimate(list(gains.values()))
     return {
         **{name: getattr(number, name) for name in ("model", "task", "setting", "metric")},
         "published_with": _known(number.after),
         "published_without": _known(number.without),
         "published_difference": _known(number.difference),
-        "with": _mean([cell.largest.left.test for cell in cells]),
-        "without": _mean([cell.largest.right.test for cell in cells]),
+        "with": _mean([cell.largest.left.test for cell in cells], gains),
+        "without": _mean([cell.largest.right.test for cell in cells], gains),
         **{name: getattr(found, name) for name in ESTIMATE},
         "cells": len(cells),
         "models": ", ".join(dict.fromkeys(cell.model for cell in cells)),
@@ -74,5 +75,7 @@ def _known(value: float | None) -> float:
     return NAN if value is None else value
 
 
-def _mean(sides: Sequence[BySeed]) -> float:
-    return estimate(list(mean_by_seed(sides).values())).mean
+def _mean(sides: Sequence[BySeed], seeds: Iterable[int]) -> float:
+    """The mean over sides, at these seeds only: those of which the difference is told."""
+    by_seed = mean_by_seed(sides)
+    return estimate([by_seed[seed] for seed in seeds]).mean

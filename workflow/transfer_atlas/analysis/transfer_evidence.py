@@ -8,7 +8,6 @@ are no side.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
@@ -42,7 +41,7 @@ class Gain:
     by_size: Mapping[int, Contrast]
     """With minus what it is compared with, by number of train examples of the target, the fewest first."""
     shared_training: bool = False
-    """Whether all seeds of the target start from one intermediate training, whose luck then is in no interval."""
+    """Whether all seeds of the target start from the same intermediate trainings, whose luck then is in no interval."""
 
     @property
     def largest(self) -> Contrast:
@@ -59,15 +58,11 @@ class TransferEvidence:
     pairs: Pairs
     prepared: Mapping[str, Mapping[tuple[str, str], Sizes]]
     """By intermediate entry, or the `control_of` one, and (model, task)."""
-    trainings: Mapping[tuple[str, str, str], int]
-    """How many intermediate trainings the runs of a (model, intermediate entry, task) start from."""
 
     @staticmethod
     def of(runs: pd.DataFrame, evidence: Evidence, intermediates: Mapping[str, Intermediate]) -> TransferEvidence:
         """Take it from the long table of `analysis.runs`, and `evidence` that was taken from it too."""
         prepared = runs[~arms.direct(runs) & ~arms.zero_shot(runs)]
-        places = ("model", "intermediate", "task", "intermediate_seed")
-        trained = prepared[arms.transferred(prepared)].drop_duplicates(list(places))
         entries = (evidence.models, evidence.tasks, evidence.recipes, evidence.label_counts)
         return TransferEvidence(
             evidence,
@@ -76,7 +71,6 @@ class TransferEvidence:
                 str(name): Evidence.of(_mean_of_starts(rows).assign(intermediate=NONE), *entries).scores
                 for name, rows in prepared.groupby("intermediate")
             },
-            Counter(zip(*(trained[name].tolist() for name in places[:3]), strict=True)),
         )
 
     def gains(self, controlled: bool = False) -> list[Gain]:
@@ -87,17 +81,16 @@ class TransferEvidence:
         """
         entries = self.evidence
         found = []
-        for intermediate in self.pairs.intermediates:
+        for intermediate, entry in self.pairs.intermediates.items():
             after = self.prepared.get(intermediate, {})
             other = self.prepared.get(control_of(intermediate), {}) if controlled else entries.scores
             for model, task in [(model, task) for model in entries.models for task in entries.tasks]:
                 contrasts = self._contrasts(model, task, after.get((model, task), {}), other.get((model, task), {}))
                 if contrasts:
-                    before = self.pairs.intermediates[intermediate].task
                     kind = (self.pairs.family(task), self.pairs.setting(intermediate, task))
                     seeds = max(len(contrast.left.test) for contrast in contrasts.values())
-                    shared = seeds > 1 and self.trainings[model, intermediate, task] == 1
-                    found.append(Gain(model, intermediate, before, task, *kind, contrasts, shared))
+                    shared = seeds > 1 and entry.seed != "paired"
+                    found.append(Gain(model, intermediate, entry.task, task, *kind, contrasts, shared))
         return found
 
     def _contrasts(self, model: str, task: str, left: Sizes, right: Sizes) -> dict[int, Contrast]:

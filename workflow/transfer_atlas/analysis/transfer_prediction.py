@@ -14,21 +14,9 @@ import pandas as pd
 
 from transfer_atlas.analysis import intervals
 from transfer_atlas.analysis.correlations import correlate
+from transfer_atlas.analysis.intervals import NAN
+from transfer_atlas.probing.transferability.measures import COLUMNS
 
-NAN = float("nan")
-
-# `seed` is that of the intermediate training; NA for scores of the pretrained encoder and of texts. `examples` counts
-# the target's training examples that were read.
-COLUMNS = {
-    "model": "str",
-    "intermediate": "str",
-    "task": "str",
-    "seed": "Int64",
-    "measure": "str",
-    "value": "float64",
-    "gain_of_score": "float64",
-    "examples": "int64",
-}
 KEY = ["model", "intermediate", "task", "measure", "seed"]
 # What a score gains over the pretrained state's is a measure of its own: the target's part in it is gone.
 GAIN = "_gain"
@@ -87,12 +75,18 @@ def predict(transferability: pd.DataFrame, intermediate: pd.DataFrame) -> pd.Dat
     """Spearman's correlation of each measure with the gain, over the pairs of each of `GROUP`: `PREDICTION`.
 
     p is exact up to eight pairs (`correlations.correlate`) and corrected by Holm's method over the whole table; the
-    interval is that of `intervals.rank_correlation_interval`. Arguments as of `points`.
+    interval is that of `intervals.rank_correlation_interval`. Two names of one train size (2000, and all of 2000) are
+    one test. Arguments as of `points`.
     """
     rows = []
+    tests: list[tuple[str, ...]] = []
     for place, group in points(transferability, intermediate).groupby(GROUP, sort=False):
         found = correlate(group["score"].tolist(), group["gain"].tolist(), "spearman")
         rows.append([*place, found.n, found.r, found.low, found.high, found.p, NAN])
+        runs = group[["intermediate", "task", "n_train"]].astype("str").to_numpy().ravel()
+        tests.append((*map(str, place[:-1]), *runs))
     table = pd.DataFrame(rows, columns=PREDICTION)
-    table["p_holm"] = intervals.holm(table["p"].tolist())
+    p_values = dict(zip(tests, table["p"].tolist(), strict=True))
+    corrected = dict(zip(p_values, intervals.holm(list(p_values.values())), strict=True))
+    table["p_holm"] = [corrected[test] for test in tests]
     return table

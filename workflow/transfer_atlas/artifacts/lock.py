@@ -2,7 +2,7 @@
 
 `artifacts.lock` is JSON, kept under version control beside the configuration:
 `{name: {"source": "wheel a==1", "sha256": ...}}`, or `"files": {path: sha256}` for several files (a hub repository, a
-list of addresses).
+list of addresses or of wheels).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def source_of(artifact: Artifact) -> str:
     """The string that identifies where an artifact comes from; a new version is a new source."""
     match artifact:
         case WheelArtifact():
-            return f"wheel {artifact.wheel}"
+            return f"wheel {' '.join(artifact.wheels)}"
         case HubArtifact():
             kind = "" if artifact.repo_type == "model" else f"{artifact.repo_type} "
             return f"hub {kind}{artifact.repo}@{artifact.revision}"

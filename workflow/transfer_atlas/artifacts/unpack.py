@@ -7,6 +7,7 @@ Members are written one by one under names that were checked, as plain files wit
 from __future__ import annotations
 
 import bz2
+import errno
 import gzip
 import lzma
 import shutil
@@ -127,17 +128,37 @@ def unpack(archive: Path, folder: Path, patterns: list[str], limits: Limits = LI
     Raises:
         UserError: for a hostile, damaged, encrypted or too large archive, and for a pattern that matches no member.
     """
+    unpack_together([archive], folder, patterns, limits)
+
+
+def unpack_together(archives: list[Path], folder: Path, patterns: list[str], limits: Limits = LIMITS) -> None:
+    """Unpack `archives` beside each other; each is held to `limits`.
+
+    Raises:
+        UserError: as `unpack`, but for a pattern only where no archive has a member that it matches.
+    """
+    unused = set(patterns)
+    for archive in archives:
+        unused -= unpack_matching(archive, folder, patterns, limits)
+    if unused:
+        names = ", ".join(archive.name for archive in archives)
+        raise UserError(f"{names}: no member matches {', '.join(map(repr, sorted(unused)))}; correct `members`")
+
+
+def unpack_matching(archive: Path, folder: Path, patterns: list[str], limits: Limits = LIMITS) -> set[str]:
+    """Like `unpack`, but a pattern may match no member; the patterns that matched one are returned."""
     budget = _Budget(limits, archive.stat().st_size)
     read = _zip_members if archive_kind(archive) == "zip" else _tar_members
     try:
         with closing(read(archive, budget)) as members:
-            _write_selected(members, folder, patterns)
+            return _write_selected(members, folder, patterns)
     except UserError as error:
         raise UserError(f"{archive.name}: {error}") from error
     except DAMAGE as error:
         raise _damaged(archive, error) from error
     except OSError as error:
-        if error.errno is None:  # gzip and bz2 report damaged data so; a full disk has a number
+        # gzip and bz2 report damaged data without a number; the list of a zip's members may point before its start.
+        if error.errno in (None, errno.EINVAL):
             raise _damaged(archive, error) from error
         raise
 
@@ -146,9 +167,9 @@ def _damaged(archive: Path, error: Exception) -> UserError:
     return UserError(f"{archive.name}: cannot be unpacked: {' '.join(str(error).split())}; download it again")
 
 
-def _write_selected(members: Iterator[Member], folder: Path, patterns: list[str]) -> None:
+def _write_selected(members: Iterator[Member], folder: Path, patterns: list[str]) -> set[str]:
     seen: set[str] = set()
-    unused = set(patterns)
+    used: set[str] = set()
     for member in members:
         name = safe_path(member.name)
         if member.form == "folder":
@@ -159,12 +180,11 @@ def _write_selected(members: Iterator[Member], folder: Path, patterns: list[str]
         matched = matching(name, patterns)
         if not matched:
             continue
-        unused -= matched
+        used |= matched
         if member.form == "other":
             raise UserError(f"{name!r} is a link or device, not a file; leave it out by the patterns in `members`")
         _write(member, folder / name)
-    if unused:
-        raise UserError(f"no member matches {', '.join(map(repr, sorted(unused)))}; correct `members`")
+    return used
 
 
 def _write(member: Member, target: Path) -> None:

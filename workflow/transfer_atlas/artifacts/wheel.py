@@ -20,10 +20,10 @@ def download(requirement: str, scratch: Path) -> Path:
     Raises:
         UserError: where pip is missing or finds no such wheel.
     """
-    folder = scratch / "wheel"
+    folder = scratch / "wheels" / requirement
     temporary = scratch / "pip"
-    folder.mkdir()
-    temporary.mkdir()
+    folder.mkdir(parents=True)
+    temporary.mkdir(exist_ok=True)
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary", ":all:"]
     command += ["--disable-pip-version-check", "--no-input", "--progress-bar", "off", "-d", str(folder), requirement]
     with watching(f"wheel {requirement}", scratch):

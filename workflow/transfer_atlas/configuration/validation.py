@@ -24,7 +24,7 @@ NAME = 'a name of letters, digits, "-", "_" and "." that begins with a letter or
 FORMS = {
     "sha256": "a SHA-256 checksum: 64 characters, each 0-9 or a-f",
     "revision": "a commit: 40 characters, each 0-9 or a-f (names of branches move)",
-    "wheel": "name==version",
+    "wheel": "name==version, or a list of such texts",
     "repo": "namespace/name",
     "url": "an address that begins with http:// or https://, or a list of such addresses",
 }

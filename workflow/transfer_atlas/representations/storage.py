@@ -4,7 +4,7 @@
                               or [U, layers + 1, H] of all units, float16 where they were computed in bfloat16
 <folder>/<split>.lengths.npy  [N] tokens of each example
 <folder>/<split>.units.npy    [S] units of each sequence; of pooled states 1 each
-<folder>/representations.json written last: shapes, how many texts were truncated, digests
+<folder>/representations.json written last: shapes, how many texts were truncated, what they were made of
 """
 
 from __future__ import annotations

@@ -15,12 +15,16 @@ from threadpoolctl import threadpool_limits
 
 from transfer_atlas import atomic, plan
 from transfer_atlas.analysis import domain
-from transfer_atlas.analysis.transfer_prediction import COLUMNS
 from transfer_atlas.layout import Layout
 from transfer_atlas.plan import Scored, State
 from transfer_atlas.probing.transferability import scores
 from transfer_atlas.probing.transferability.domain_distance import centroid_distance, proxy_a_distance
-from transfer_atlas.probing.transferability.measures import CENTROID_DISTANCE, PROXY_A_DISTANCE, TERM_DIVERGENCE
+from transfer_atlas.probing.transferability.measures import (
+    CENTROID_DISTANCE,
+    COLUMNS,
+    PROXY_A_DISTANCE,
+    TERM_DIVERGENCE,
+)
 from transfer_atlas.representations import storage
 from transfer_atlas.settings import Settings
 from transfer_atlas.tasks.examples import Examples
@@ -47,7 +51,7 @@ class Value:
 
 
 def run(settings: Settings, place: Scored, output: Path) -> None:
-    """Write the scores as the table `output` (csv, `analysis.transfer_prediction.COLUMNS`); what is undefined is empty.
+    """Write the scores as the table `output` (csv, `measures.COLUMNS`); what is undefined is empty.
 
     Raises:
         UserError: a prepared task is missing.

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from transfer_atlas import plan
-from transfer_atlas.plan import Cell, Run
+from transfer_atlas import atomic, plan
+from transfer_atlas.errors import UserError
+from transfer_atlas.identity import digest_of
+from transfer_atlas.plan import Cell, Run, State
 from transfer_atlas.tasks.same_classes import check_kept_head
 from transfer_atlas.training import device, placement
 from transfer_atlas.training.cell import Job
@@ -32,6 +34,8 @@ def train(job: Job) -> Searched:
     def train_one(runs: Sequence[tuple[Cell, Run]], keeper: Keeper) -> list[Trained]:
         ((one, run),) = runs
         state = plan.state_of(cell, run)
+        if not state.is_pretrained:
+            _check_start(job, state)
         trained = finetune(
             starts,
             recipe=plan.recipe_of(settings, one),
@@ -48,6 +52,16 @@ def train(job: Job) -> Searched:
         return [trained]
 
     return search_and_run(job, train_one)
+
+
+def _check_start(job: Job, state: State) -> None:
+    """Stop where a start's weights are others than those that the run's identity names."""
+    before = plan.cell_before(job.settings, state)
+    wanted = digest_of(plan.run_identity(job.settings, before, before.runs[0], job.sources))
+    if atomic.read_json(plan.training_file(state))["digest"] != wanted:
+        raise UserError(
+            f"{plan.weights_file(state)}: is not what settings, data and code now ask for; delete it and run again"
+        )
 
 
 def run(job: Job) -> None:

@@ -42,8 +42,3 @@ def contamination(split: Examples, evaluation: Mapping[str, Set[str]]) -> Contam
         if reasons:
             left_out.append(id_)
     return Contamination(len(split), left_out, shared)
-
-
-def without(split: Examples, left_out: Set[str]) -> Examples:
-    """The rows whose ids are not left out."""
-    return split.take([row for row, id_ in enumerate(split.ids) if id_ not in left_out])

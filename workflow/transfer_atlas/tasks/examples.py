@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TypeVar
@@ -80,6 +80,10 @@ class Examples:
             spans=None if self.spans is None else self.spans[where],
             groups=None if self.groups is None else _at(self.groups, places),
         )
+
+    def without(self, ids: Set[str]) -> Examples:
+        """The rows that have none of these ids."""
+        return self.take([row for row, id_ in enumerate(self.ids) if id_ not in ids])
 
     def _words_of(self, rows: Integers) -> Integers:
         """Positions of all words of some rows, row by row."""

@@ -14,8 +14,6 @@ from dataclasses import dataclass
 from transfer_atlas.tasks.examples import Examples
 from transfer_atlas.tasks.normalise import normalise, text_keys
 
-__all__ = ["Shared", "forbidden_keys", "row_texts", "shared_rows", "text_keys"]
-
 
 def row_texts(examples: Examples) -> list[tuple[str, ...]]:
     """The texts of each row: one, or two for pairs."""

@@ -11,7 +11,6 @@ from transfer_atlas.models.elmo.pretrained import PretrainedElmo
 from transfer_atlas.models.encoder import Pretrained
 from transfer_atlas.plan import Cell
 from transfer_atlas.settings import Settings, Task
-from transfer_atlas.tasks.decontamination import without
 from transfer_atlas.tasks.description import class_names
 from transfer_atlas.tasks.examples import Examples
 from transfer_atlas.tasks.storage import read_split
@@ -71,7 +70,7 @@ class TaskData:
         left_out = 0
         if cell.trains is not None:
             for split, ids in atomic.read_json(plan.left_out_file(cell.trains))["left_out"].items():
-                splits[split] = without(splits[split], set(ids))
+                splits[split] = splits[split].without(set(ids))
                 print(
                     f"{len(ids)} {split} rows of {cell.task} hold an evaluation text of a later task and are left out"
                 )

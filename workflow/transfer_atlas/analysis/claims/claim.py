@@ -24,6 +24,7 @@ NO_ESTIMATE = Estimate(NAN, NAN, 0, NAN, NAN)
 WHOLE = "all"
 POINTS = "points"
 UNDEFINED = "a score is undefined"
+NO_SCATTER = "no scatter over seeds: the interval says nothing about other examples"
 
 COLUMNS = {
     "paper": "str",
@@ -141,7 +142,7 @@ def bounded(claim: Claim, found: Estimate, bound: Bound, undefined: str = UNDEFI
     elif math.isnan(found.low):
         note = "no interval"
     elif found.sd == 0:
-        note = "no scatter over seeds: the interval says nothing about other examples"
+        note = NO_SCATTER
     return replace(claim, verdict=bound.judge(found), estimate=found, bound=str(bound)).noted(note)
 
 

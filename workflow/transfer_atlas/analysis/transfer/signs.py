@@ -6,17 +6,19 @@ from collections.abc import Iterator
 from itertools import chain
 
 import pandas as pd
-from scipy import stats
 
 from transfer_atlas.analysis.columns import table
-from transfer_atlas.analysis.intervals import NAN, estimate
+from transfer_atlas.analysis.constant_answers import ROUNDING
+from transfer_atlas.analysis.evidence import POINTS
+from transfer_atlas.analysis.intervals import estimate
 from transfer_atlas.analysis.samples import Row
+from transfer_atlas.analysis.sign_test import sign_test
 
 FACTORS = ("model", "family", "setting", "size")
 # What tells two cells apart besides; the runs of size 2000 and of all 2000 examples are the same.
 CELL = ["model", "intermediate", "task", "recipe", "n_train"]
 # Seeds' means that are equal but for rounding are a tie.
-TIE = 1e-9
+TIE = ROUNDING / POINTS
 
 
 def signs(effects: pd.DataFrame) -> pd.DataFrame:
@@ -50,15 +52,9 @@ def _groups(cells: pd.DataFrame) -> Iterator[tuple[Row, pd.DataFrame]]:
 
 
 def _counted(gains: list[float]) -> Row:
-    losses, wins = sum(gain < -TIE for gain in gains), sum(gain > TIE for gain in gains)
-    low = high = share = p = NAN
-    if losses + wins:
-        test = stats.binomtest(losses, losses + wins)
-        share, p = losses / (losses + wins), float(test.pvalue)
-        low, high = (float(end) for end in test.proportion_ci(method="exact"))
-    mean = estimate(gains)
+    signs, mean = sign_test(gains, TIE), estimate(gains)
     return {
-        **{"cells": len(gains), "losses": losses, "wins": wins, "ties": len(gains) - losses - wins},
-        **{"share_losses": share, "low": low, "high": high, "p": p},
+        **{"cells": len(gains), "losses": signs.losses, "wins": signs.wins, "ties": signs.ties},
+        **{"share_losses": signs.share, "low": signs.low, "high": signs.high, "p": signs.p},
         **{"mean_gain": mean.mean, "mean_low": mean.low, "mean_high": mean.high},
     }

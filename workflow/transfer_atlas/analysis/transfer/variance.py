@@ -5,14 +5,16 @@ Four analyses of the gains by seed, fine-tuning only, each recipe and each way w
 - `mixed model`: gain ~ model + family + setting + log2 of the train examples, with random intercepts of targets, of
   pairs (intermediate and target task) and of cells (pair, model and size), by restricted maximum likelihood; what
   remains is the noise of seeds. Intervals and p are Student's t, with the degrees of freedom of what a factor varies
-  over (the containment method): targets, or cells within them.
-- `anova of cells`: type II on the cells' means over seeds, for the same factors, against the scatter of cells.
+  over (the containment method): targets, pairs within them, or cells within these.
+- `anova of cells`: type II on the cells' means over seeds, for the same factors, against the scatter of cells. It takes
+  all cells for independent, so p is too small for what varies over targets or pairs; the mixed model's is not.
 - `anova of seeds`: type II on the gains by seed for model, pair and size, what they do only together, and their noise:
   whether differences between what was run are more than seeds.
 - `crossed seeds`: where target seeds were run after several seeds of the intermediate training each, how much of the
   score's scatter is due to either (two-way random effects, by the method of moments).
 
-What was run may not suffice for an analysis, or for a factor of it: a row then says so in `note`, without numbers.
+Differences of accuracy and of correlation are analysed together. What was run may not suffice for an analysis, or for a
+factor of it: a row then says so in `note`, without numbers.
 """
 
 from __future__ import annotations
@@ -28,6 +30,7 @@ from scipy import stats
 from statsmodels.stats.anova import anova_lm
 
 from transfer_atlas.analysis.columns import table
+from transfer_atlas.analysis.evidence import POINTS
 from transfer_atlas.analysis.intervals import CONFIDENCE
 from transfer_atlas.analysis.samples import Row
 from transfer_atlas.analysis.tables import whole
@@ -35,13 +38,13 @@ from transfer_atlas.analysis.transfer import arms
 from transfer_atlas.analysis.transfer.effects import gains
 from transfer_atlas.analysis.transfer.pairs import Pairs
 
-# Fits are in points: optimisers stop early where everything is of the order of 0.01.
-POINTS = 100.0
 SIZE = "log2 size"
 FACTORS = ("model", "family", "setting", SIZE)
 CELL = ["model", "pair", "n_train"]
 # A component whose variance is a smaller share than this of all is 0 but for where the optimiser stopped.
 NEGLIGIBLE = 1e-6
+# What factors vary over, from the coarsest.
+WITHIN = {"task": "target tasks", "pair": "pairs within their targets", "cell": "cells within their pairs"}
 
 
 def variance(main: pd.DataFrame, pairs: Pairs) -> pd.DataFrame:
@@ -59,6 +62,7 @@ def variance(main: pd.DataFrame, pairs: Pairs) -> pd.DataFrame:
     measured = measured[measured["method"] == "finetune"]
     measured = measured.assign(
         pair=measured["intermediate"] + " " + measured["task"],
+        # Optimisers stop early where everything is of the order of 0.01.
         gain=measured["gain"] * POINTS,
         **{SIZE: np.log2(measured["n_train"].to_numpy(dtype="float64"))},
     )
@@ -76,11 +80,9 @@ def _mixed(by_seed: pd.DataFrame) -> Iterator[Row]:
     shared: Row = {"analysis": "mixed model", "observations": len(by_seed)}
     targets = by_seed["task"].nunique()
     kept, left_out = _estimable(by_seed, FACTORS)
-    of_target = [factor for factor in kept if by_seed.groupby("task")[factor].nunique().max() == 1]
     cells = by_seed.drop_duplicates(CELL)
-    between = targets - _rank(by_seed.drop_duplicates("task"), of_target)
-    within = len(cells) - _rank(cells, ["task", *kept])
-    if between < 1 or within < 1 or len(cells) == len(by_seed):
+    level_of, freedom = _freedom(cells, kept)
+    if freedom["task"] < 1 or freedom["pair"] + freedom["cell"] < 1 or len(cells) == len(by_seed):
         yield {
             **shared,
             "note": f"not fitted: {len(cells)} cells of {targets} target tasks and their seeds are too few",
@@ -109,7 +111,12 @@ def _mixed(by_seed: pd.DataFrame) -> Iterator[Row]:
         return
     for term, coefficient in fitted.fe_params.items():
         factor, part = _term(str(term), named)
-        df = between if factor is None or factor in of_target else within
+        level = "task" if factor is None else level_of[factor]
+        df = freedom[level]
+        if df < 1:
+            known = {"coefficient": coefficient / POINTS, "df": df}
+            yield {**shared, "part": part, **known, "note": f"no interval: too few {WITHIN[level]}"}
+            continue
         error = float(fitted.bse_fe[term])
         half = float(stats.t.ppf(0.5 + CONFIDENCE / 2, df)) * error
         ends = {"low": (coefficient - half) / POINTS, "high": (coefficient + half) / POINTS}
@@ -128,6 +135,22 @@ def _mixed(by_seed: pd.DataFrame) -> Iterator[Row]:
         at_zero = found[name] < NEGLIGIBLE * sum(found.values())
         sd = 0.0 if at_zero else math.sqrt(found[name]) / POINTS
         yield {**shared, "part": name, "sd": sd, "note": "none beyond the other scatter" if at_zero else None}
+
+
+def _freedom(cells: pd.DataFrame, factors: Sequence[str]) -> tuple[dict[str, str], dict[str, int]]:
+    """The coarsest of targets, pairs and cells that each factor varies over, and the degrees of freedom of all three.
+
+    Those of a level are what its levels above and the factors that vary over them or it leave of it.
+    """
+    level_of: dict[str, str] = {}
+    freedom: dict[str, int] = {}
+    for level, above in (("task", []), ("pair", ["task"]), ("cell", ["pair"])):
+        rows = cells if level == "cell" else cells.drop_duplicates(level)
+        for factor in factors:
+            if level == "cell" or cells.groupby(level)[factor].nunique().max() == 1:
+                level_of.setdefault(factor, level)
+        freedom[level] = len(rows) - _rank(rows, [*above, *level_of])
+    return level_of, freedom
 
 
 def _cells(by_seed: pd.DataFrame) -> Iterator[Row]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from transfer_atlas.configuration.contradictions.intermediates import links_of
 from transfer_atlas.configuration.files import Key
 from transfer_atlas.configuration.wording import Problem, unknown
 from transfer_atlas.settings import WORD_TYPES, Diagnostic, Settings
@@ -48,15 +49,24 @@ def in_domains(settings: Settings) -> Iterator[Problem]:
 
 
 def in_transferability(settings: Settings) -> Iterator[Problem]:
-    """Unknown names, and targets whose words are labelled."""
+    """Unknown names, tasks whose words are read, and targets that were trained on before."""
     for position, entry in enumerate(settings.transferability):
         key: Key = ("transferability", position)
         for index, name in enumerate(entry.models):
             yield from unknown((*key, "models", index), name, settings.models, "model")
         for index, name in enumerate(entry.intermediates):
             yield from unknown((*key, "intermediates", index), name, settings.intermediates, "intermediate task")
+            task = settings.intermediates[name].task if name in settings.intermediates else ""
+            if task in settings.tasks and settings.tasks[task].type in WORD_TYPES:
+                message = f"scores read whole texts, and its task {task} has words; list another intermediate task"
+                yield Problem((*key, "intermediates", index), name, message)
         for index, name in enumerate(entry.tasks):
             yield from unknown((*key, "tasks", index), name, settings.tasks, "task")
             if name in settings.tasks and settings.tasks[name].type in WORD_TYPES:
                 message = f"scores read whole texts, and {name} has words; list another task"
                 yield Problem((*key, "tasks", index), name, message)
+            for before in entry.intermediates:
+                links = links_of(settings, before) if before in settings.intermediates else []
+                if name in (settings.intermediates[link].task for link in links):
+                    message = f"{before} trains on it; list another target, or another intermediate task"
+                    yield Problem((*key, "tasks", index), name, message)

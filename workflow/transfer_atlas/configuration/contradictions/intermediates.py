@@ -74,7 +74,7 @@ def in_intermediates_of(settings: Settings, key: Key, experiment: Experiment) ->
         message = "a control trains the encoder longer; list a recipe with method finetune, or leave it out"
         yield Problem((*key, "equal_budget"), True, message)
     if experiment.equal_budget and set(experiment.intermediates) <= {NONE}:
-        message = "controls an intermediate task, and this experiment lists none"
+        message = "controls an intermediate task, and this experiment lists none; list one, or leave it out"
         yield Problem((*key, "equal_budget"), True, message)
     if 0 in experiment.sizes and not (keeping and finetuned):
         message = (
@@ -98,6 +98,8 @@ def _differing_tasks(settings: Settings, first_name: str, second_name: str) -> s
     first, second = settings.tasks[first_name], settings.tasks[second_name]
     if first.type != second.type:
         return f"{first_name} is {first.type} and {second_name} is {second.type}"
+    if (first.fields.span_pair is None) != (second.fields.span_pair is None):
+        return f"one of {first_name} and {second_name} marks a second span"
     if first.score_range != second.score_range:
         return f"scores of {first_name} are in {first.score_range} and those of {second_name} in {second.score_range}"
     classes, others = _classes(first), _classes(second)

@@ -8,7 +8,7 @@ from typing import get_args
 from transfer_atlas.configuration.contradictions.intermediates import links_of
 from transfer_atlas.configuration.files import Key
 from transfer_atlas.configuration.wording import Problem, one_of
-from transfer_atlas.settings import WORD_TYPES, Pooling, Recipe, Settings
+from transfer_atlas.settings import WORD_TYPES, Experiment, Pooling, Recipe, Settings, Transferability
 
 # Of texts that begin or end with a classification token.
 _OF_CLASSIFICATION = ("cls", "pooler")
@@ -41,14 +41,15 @@ def _unfit(recipe: Recipe) -> str | None:
 
 def _uses(settings: Settings) -> Iterator[tuple[Key, str, Sequence[str], Sequence[str]]]:
     """Each place that names a recipe, with the tasks and models that it is used on there."""
+    starting: list[Experiment | Transferability] = [*settings.experiments, *settings.transferability]
     for name, entry in settings.intermediates.items():
         models = list(
             dict.fromkeys(
                 model
-                for experiment in settings.experiments
-                for last in experiment.intermediates
+                for asking in starting
+                for last in asking.intermediates
                 if last in settings.intermediates and name in links_of(settings, last)
-                for model in experiment.models
+                for model in asking.models
             )
         )
         yield ("intermediates", name, "recipe"), entry.recipe, [entry.task], models

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from math import isnan, log2, sqrt
 from statistics import fmean, variance
 
 import numpy as np
 from scipy import stats
 
-from transfer_atlas.analysis.anova import OneWay, one_way
-from transfer_atlas.analysis.claims.claim import Bound, Claim, Verdict
+from transfer_atlas.analysis.anova import one_way
+from transfer_atlas.analysis.claims.claim import NO_ESTIMATE, Bound, Claim, Verdict
 from transfer_atlas.analysis.claims.mohapatra2022.subject import (
     CROSS_LINGUAL,
     DOMAIN,
     LARGEST,
     Subject,
-    mean_over,
+    across_seeds,
+    mean_gains,
     told,
 )
-from transfer_atlas.analysis.evidence import Contrast, mean_by_seed
+from transfer_atlas.analysis.evidence import Contrast
 from transfer_atlas.analysis.intervals import CONFIDENCE, NAN, Estimate, estimate
 from transfer_atlas.analysis.transfer_evidence import Gain
 
@@ -34,8 +36,8 @@ def m4(subject: Subject) -> Claim:
     claim = subject.claim(
         "M4",
         "The gain of an intermediate task varies more between pairs of tasks than between seeds",
-        f"abstract: most tasks, more generalised ones; {LARGEST}; exact interval of the F distribution, which takes "
-        "gains for normal and equally noisy",
+        f"abstract: most tasks, more generalised ones; {LARGEST}; pairs by their mean over models, seeds of a single "
+        "model; interval of the F distribution, which takes gains for normal and equally noisy",
         unit="times the variance between seeds",
     )
     return subject.judged(claim, _variance_ratio, ABOVE_NOISE.judge, str(ABOVE_NOISE), _f_test)
@@ -64,34 +66,36 @@ def m6(subject: Subject) -> Claim:
     return subject.judged(claim, _domain_minus_cross_lingual, _differs, "≠ 0", _settings)
 
 
-def _grouped(cells: Sequence[Gain]) -> list[list[float]]:
-    """Gains by pair of tasks, each the mean over models at the seeds that all have; pairs that some models lack are
-    left out."""
+def _by_pair(cells: Sequence[Gain]) -> np.ndarray:
+    """Gains [pairs of tasks, models, seeds] at the seeds that all have; pairs that some models lack are left out."""
     models = {cell.model for cell in cells}
-    pairs: dict[tuple[str, str], list[Gain]] = {}
+    pairs: dict[tuple[str, str], list[dict[int, float]]] = {}
     for cell in cells:
-        pairs.setdefault((cell.before, cell.task), []).append(cell)
-    whole = [
-        mean_by_seed([cell.largest.by_seed for cell in of_pair])
-        for of_pair in pairs.values()
-        if len(of_pair) == len(models)
-    ]
-    common = sorted(set.intersection(*map(set, whole))) if whole else []
-    return [[by_seed[seed] for seed in common] for by_seed in whole]
-
-
-def _analysis(cells: Sequence[Gain]) -> OneWay:
-    return one_way(_grouped(cells))
+        pairs.setdefault((cell.before, cell.task), []).append(cell.largest.by_seed)
+    whole = [of_pair for of_pair in pairs.values() if len(of_pair) == len(models)]
+    common = sorted(set.intersection(*(set(by_seed) for of_pair in whole for by_seed in of_pair))) if whole else []
+    gains = [[[by_seed[seed] for seed in common] for by_seed in of_pair] for of_pair in whole]
+    return np.array(gains, dtype=np.float64).reshape(len(whole), len(models), len(common))
 
 
 def _variance_ratio(cells: Sequence[Gain]) -> Estimate:
-    return _analysis(cells).ratio
+    if not cells:
+        return NO_ESTIMATE
+    gains = _by_pair(cells)
+    means = gains.mean(axis=1)
+    found = one_way(means).ratio
+    if isnan(found.mean):
+        return found
+    # A mean over models scatters less between seeds than the gain that is spoken of, and the less the more they are.
+    scale = float(means.var(axis=1, ddof=1).mean() / gains.var(axis=2, ddof=1).mean())
+    return replace(found, mean=found.mean * scale, low=found.low * scale, high=found.high * scale)
 
 
 def _f_test(cells: Sequence[Gain]) -> list[str]:
-    groups = _grouped(cells)
-    found = [f"n counts pairs of tasks, {len(groups[0])} seeds each" if groups else "no pair was run with all models"]
-    test = one_way(groups)
+    means = _by_pair(cells).mean(axis=1)
+    pairs, seeds = means.shape
+    found = [f"n counts pairs of tasks, {seeds} seeds each" if pairs else "no pair was run with all models"]
+    test = one_way(means)
     if not isnan(test.f):
         found.append(f"F = {test.f:.1f}, p = {test.p:.3g}")
     return found
@@ -118,7 +122,7 @@ def _slopes(cells: Sequence[Gain]) -> list[dict[int, float]]:
 
 
 def _mean_slope(cells: Sequence[Gain]) -> Estimate:
-    return mean_over(_slopes(cells))
+    return estimate([fmean(slopes.values()) for slopes in _slopes(cells)])
 
 
 def _turns(cells: Sequence[Gain]) -> list[str]:
@@ -128,17 +132,15 @@ def _turns(cells: Sequence[Gain]) -> list[str]:
     ends = [(contrasts[0], contrasts[-1]) for cell in cells if (contrasts := list(_compared(cell).values()))]
     turned = sum(few.estimate.mean > 0 > many.estimate.mean for few, many in ends)
     sizes = sorted({contrast.n_train for pair in ends for contrast in pair})
-    means = mean_by_seed(slopes)
     return [
         f"{sizes[0]:,} to {sizes[-1]:,} train examples",
         f"in {turned} of {len(ends)} cells a gain at the smallest size is a loss at the largest",
-        f"over seeds {told(estimate(list(means.values())), ' seeds')}",
+        across_seeds(slopes),
     ]
 
 
 def _of_setting(cells: Sequence[Gain], setting: str) -> list[float]:
-    """Each cell's mean gain over seeds."""
-    return [cell.largest.estimate.mean for cell in cells if cell.setting == setting]
+    return mean_gains([cell for cell in cells if cell.setting == setting])
 
 
 def _domain_minus_cross_lingual(cells: Sequence[Gain]) -> Estimate:
@@ -146,7 +148,7 @@ def _domain_minus_cross_lingual(cells: Sequence[Gain]) -> Estimate:
     sides = [_of_setting(cells, setting) for setting in (DOMAIN, CROSS_LINGUAL)]
     n = min(map(len, sides))
     if not n:
-        return Estimate(NAN, NAN, 0, NAN, NAN)
+        return NO_ESTIMATE
     mean = fmean(sides[0]) - fmean(sides[1])
     if n == 1:
         return Estimate(mean, NAN, 1, NAN, NAN)

@@ -8,24 +8,23 @@ from math import isnan
 from statistics import fmean
 
 import numpy as np
-from scipy import stats
 
 from transfer_atlas.analysis import intervals
 from transfer_atlas.analysis.bootstrap import Values, over_seeds
-from transfer_atlas.analysis.claims.claim import Bound, Claim, Verdict, undecided, whole
+from transfer_atlas.analysis.claims.claim import NO_SCATTER, Bound, Claim, Verdict, undecided, whole
 from transfer_atlas.analysis.claims.comparisons import with_published
 from transfer_atlas.analysis.claims.mohapatra2022.subject import (
     LARGEST,
     TEXT_CLASSIFICATION,
     Subject,
+    across_seeds,
     learnt,
-    mean_over,
-    told,
+    mean_gains,
 )
 from transfer_atlas.analysis.constant_answers import ROUNDING
-from transfer_atlas.analysis.evidence import mean_by_seed
 from transfer_atlas.analysis.intervals import NAN, SIGNIFICANCE, Estimate, estimate
 from transfer_atlas.analysis.published import Published
+from transfer_atlas.analysis.sign_test import Signs, sign_test
 from transfer_atlas.analysis.transfer_evidence import Gain
 
 MOST = Bound(low=0.5, open=True)
@@ -42,7 +41,7 @@ def m1(subject: Subject) -> Claim:
         "M1",
         "Without an intermediate task the score is higher than with one in more than half of the cells (model, "
         "intermediate task, target)",
-        f"abstract: better for most tasks; {LARGEST}; exact binomial interval over cells",
+        f"abstract: better for most tasks; {LARGEST}; exact binomial interval over cells, ties left out",
         unit="of the cells",
     )
     printed = [gain for number in subject.printed if (gain := number.difference)]
@@ -93,32 +92,28 @@ def m3(subject: Subject) -> Claim:
     return replace(made, controls=_helped_beyond(subject), parts=(*deciding, *beside)) if cells else made
 
 
-def _gains(cells: Sequence[Gain]) -> list[float]:
-    """Each cell's mean gain over seeds."""
-    return [cell.largest.estimate.mean for cell in cells]
-
-
-def _counts(cells: Sequence[Gain]) -> tuple[int, int]:
-    """Cells that lose, and that win; ties are neither."""
-    gains = _gains(cells)
-    return sum(gain < -ROUNDING for gain in gains), sum(gain > ROUNDING for gain in gains)
+def _signs_of(cells: Sequence[Gain]) -> Signs | None:
+    """None where a gain is undefined."""
+    gains = mean_gains(cells)
+    return sign_test(gains, ROUNDING) if np.isfinite(gains).all() else None
 
 
 def _share_of_losses(cells: Sequence[Gain]) -> Estimate:
-    losses, wins = _counts(cells)
-    n = losses + wins
-    if not n or not np.isfinite(_gains(cells)).all():
+    signs = _signs_of(cells)
+    if signs is None or isnan(signs.share):
         return Estimate(NAN, NAN, len(cells), NAN, NAN)
-    low, high = stats.binomtest(losses, n).proportion_ci(method="exact")
-    return Estimate(losses / n, NAN, n, float(low), float(high))
+    return Estimate(signs.share, NAN, signs.losses + signs.wins, signs.low, signs.high)
 
 
 def _signs(cells: Sequence[Gain]) -> list[str]:
-    losses, wins = _counts(cells)
-    if not losses + wins:
+    signs = _signs_of(cells)
+    if signs is None:
+        return []
+    if isnan(signs.share):
         return ["no cell differs"]
-    p = stats.binomtest(losses, losses + wins).pvalue
-    found = [f"{losses} lower and {wins} higher with an intermediate task, two-sided sign test p = {p:.3g}"]
+    found = [
+        f"{signs.losses} lower and {signs.wins} higher with an intermediate task, two-sided sign test p = {signs.p:.3g}"
+    ]
     by_seed = _by_seed(cells)
     low, high = over_seeds(list(zip(*by_seed.values(), strict=True)), _share_lost)
     if not isnan(low):
@@ -142,12 +137,11 @@ def _by_seed(cells: Sequence[Gain]) -> dict[int, list[float]]:
 
 
 def _mean_gain(cells: Sequence[Gain]) -> Estimate:
-    return mean_over([cell.largest.by_seed for cell in cells])
+    return estimate(mean_gains(cells))
 
 
 def _over_seeds(cells: Sequence[Gain]) -> list[str]:
-    means = mean_by_seed([cell.largest.by_seed for cell in cells])
-    return [f"over seeds {told(estimate(list(means.values())), ' seeds')}"]
+    return [across_seeds([cell.largest.by_seed for cell in cells])]
 
 
 def _holm(cells: Sequence[Gain]) -> dict[tuple[str, str, str], float]:
@@ -186,6 +180,7 @@ def _somewhere(
     p = corrected[_place(best)]
     return (
         replace(claim, verdict=verdict, estimate=found)
+        .noted(NO_SCATTER if found.sd <= ROUNDING else "")
         .noted(f"helps in {len(helped)} of {len(cells)} cells after Holm's correction")
         .noted(f"the estimate is of {intermediate} before {task} with {model}, n seeds, p {p:.3g} (Holm)")
     )

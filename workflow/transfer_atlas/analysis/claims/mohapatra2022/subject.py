@@ -10,7 +10,7 @@ from math import isfinite, isnan
 from transfer_atlas.analysis import markdown
 from transfer_atlas.analysis.claims.claim import POINTS, UNDEFINED, Claim, Verdict
 from transfer_atlas.analysis.claims.comparisons import NEITHER_LEARNT, played_by
-from transfer_atlas.analysis.evidence import BySeed, Contrast
+from transfer_atlas.analysis.evidence import BySeed, Contrast, mean_by_seed
 from transfer_atlas.analysis.intervals import Estimate, estimate
 from transfer_atlas.analysis.published.user import PrintedGain
 from transfer_atlas.analysis.transfer_evidence import Gain, TransferEvidence
@@ -145,7 +145,7 @@ class Subject:
         out = len(cells) - len(kept)
         entries = self.known.pairs.intermediates
         counted = {
-            "all seeds start from one intermediate training": sum(gain.shared_training for gain in kept),
+            "all seeds start from the same intermediate training": sum(gain.shared_training for gain in kept),
             "the head of the intermediate task is kept": sum(
                 entries[gain.intermediate].head == "keep" for gain in kept
             ),
@@ -217,9 +217,14 @@ def learnt(gains: Sequence[Gain]) -> list[Gain]:
     return [gain for gain in gains if not gain.largest.neither_learnt]
 
 
-def mean_over(by_cell: Sequence[BySeed]) -> Estimate:
-    """The mean over cells of means over seeds, with a t interval over cells."""
-    return estimate([estimate(list(by_seed.values())).mean for by_seed in by_cell])
+def mean_gains(cells: Sequence[Gain]) -> list[float]:
+    """Each cell's mean gain over seeds."""
+    return [cell.largest.estimate.mean for cell in cells]
+
+
+def across_seeds(by_cell: Sequence[BySeed]) -> str:
+    """What seeds alone say of the mean over cells, in a note."""
+    return f"over seeds {told(estimate(list(mean_by_seed(by_cell).values())), ' seeds')}"
 
 
 def told(found: Estimate, of: str = "") -> str:
