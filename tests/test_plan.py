@@ -492,7 +492,7 @@ def test_code_of_a_method_covers_all_that_computes(method: str) -> None:
     computes |= {"models.encoding", "models.packing", "models.transformer_layer", "models.padded_attention"}
     if method == "finetune":
         computes |= {"models.vocabulary", "training.frozen_states", "training.finetuning", "training.starts"}
-        computes |= {"training.kept_head", "training.task_data", "tasks.decontamination"}
+        computes |= {"training.kept_head", "training.task_data", "tasks.examples"}
     if method == "extract":
         computes |= {"models.stacked_heads", "training.stacked_loop", "training.feature_examples"}
         computes |= {"training.head_training", "training.sequence_heads", "representations.features"}
