@@ -18,6 +18,8 @@ PLACE = ["model", "task", "intermediate"]
 ROW, SHORT, FRAME = 0.42, 0.26, 1.0
 # With more rows, only the largest train size of each target is shown: `transfer_matrix` and `transfer_gain` show all.
 CROWDED = 24
+# Inches of the axes and of a letter of a name beside them.
+AXES, LETTER = 4.2, 0.065
 
 
 @matplotlib.rc_context(style.STYLE)
@@ -37,6 +39,7 @@ def draw(tables: Mapping[str, pd.DataFrame], labels: Mapping[str, str]) -> Figur
     figure = style.blank(7.0, sum(heights) * (SHORT if crowded else ROW) + len(metrics) * FRAME + 0.6)
     grid = figure.subplots(len(metrics), 1, squeeze=False, height_ratios=heights).ravel().tolist()
     handles = {}
+    longest = 0
     for axes, metric in zip(grid, metrics, strict=True):
         panel = table[table["metric"] == metric]
         groups = list(panel.groupby(rows, sort=False))
@@ -63,6 +66,7 @@ def draw(tables: Mapping[str, pd.DataFrame], labels: Mapping[str, str]) -> Figur
                     markerfacecolor="white" if alone else colour,
                 )
                 handles[style.show(row["recipe"], labels)] = handle
+        longest = max(longest, *(len(line) for name in names for line in name.splitlines()))
         axes.axvline(0, color="0.3", linewidth=1, zorder=1)
         axes.grid(visible=True, axis="x")
         axes.grid(visible=False, axis="y")
@@ -72,6 +76,8 @@ def draw(tables: Mapping[str, pd.DataFrame], labels: Mapping[str, str]) -> Figur
         axes.set_ylim(len(groups) - 0.5, -0.5)
         axes.set_xlabel(f"difference in test {METRIC_LABELS.get(metric, metric)}: with minus without")
         axes.spines[["top", "right", "left"]].set_visible(False)
+    # Names may take as much room as they need, the axes keep theirs.
+    figure.set_figwidth(max(7.0, AXES + longest * LETTER))
     note = style.seeds_note(table["difference_n"]).replace("Means over", "Mean paired differences over")
     if crowded:
         note += " At the largest train size of each; the figures transfer_matrix and transfer_gain show all sizes."

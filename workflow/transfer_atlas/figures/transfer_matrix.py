@@ -23,6 +23,8 @@ WIDTH, HEIGHT, AROUND, NAMES = 0.78, 0.46, 1.5, 1.6
 LINE = 11
 # Font sizes of a gain and of its interval.
 NUMBERS = (8.5, 6.0)
+# Font size of what stands above a group of targets, and where its line is, in heights of a panel.
+HEADING, RULE = 7.5, 1.03
 # Cells between one group of targets and the next.
 GAP = 0.25
 
@@ -58,8 +60,10 @@ def draw(tables: Mapping[str, pd.DataFrame], labels: Mapping[str, str]) -> Figur
         axes.tick_params(length=0)
         axes.grid(visible=False)
         axes.spines[:].set_visible(False)
-        _headings(axes, table, columns)
-        axes.set_title(_title(place, varying, labels), pad=30)
+        lines = _headings(axes, table, columns)
+        # Above the headings, whose line stands the higher the taller the panel is.
+        pad = (RULE - 1) * len(row) * HEIGHT * 72 + lines * HEADING * 1.3 + 6
+        axes.set_title(_title(place, varying, labels), pad=pad)
     below = heat_map.interval_note(table["difference_n"], "its 95 % t interval")
     note = (
         "Number: points of the target's test score gained by training on the intermediate task (left) before the "
@@ -89,26 +93,29 @@ def _kinds(table: pd.DataFrame) -> dict[str, tuple[str, str]]:
     }
 
 
-def _headings(axes: Axes, table: pd.DataFrame, columns: Mapping[str, float]) -> None:
-    """Family and setting above their targets, with a line that spans them."""
+def _headings(axes: Axes, table: pd.DataFrame, columns: Mapping[str, float]) -> int:
+    """Family and setting above their targets, with a line that spans them; how many lines of text at most."""
     groups: dict[tuple[str, str], list[float]] = {}
     for task, kind in _kinds(table).items():
         groups.setdefault(kind, []).append(columns[task])
     transform = axes.get_xaxis_transform()
+    texts = []
     for (family, setting), places in groups.items():
         first, last = min(places), max(places)
-        axes.plot([first - 0.45, last + 0.45], [1.03, 1.03], transform=transform, color="0.6", clip_on=False)
+        texts.append(f"{textwrap.fill(family, LINE * len(places))}\n{setting}")
+        axes.plot([first - 0.45, last + 0.45], [RULE, RULE], transform=transform, color="0.6", clip_on=False)
         axes.annotate(
-            f"{textwrap.fill(family, LINE * len(places))}\n{setting}",
-            ((first + last) / 2, 1.03),
+            texts[-1],
+            ((first + last) / 2, RULE),
             xycoords=transform,
             xytext=(0, 3),
             textcoords="offset points",
             ha="center",
             va="bottom",
-            fontsize=7.5,
+            fontsize=HEADING,
             color=style.GREY,
         )
+    return max(text.count("\n") + 1 for text in texts)
 
 
 def _title(place: Mapping[Any, Any], varying: Sequence[str], labels: Mapping[str, str]) -> str:

@@ -182,7 +182,7 @@ def _somewhere(
         replace(claim, verdict=verdict, estimate=found)
         .noted(NO_SCATTER if found.sd <= ROUNDING else "")
         .noted(f"helps in {len(helped)} of {len(cells)} cells after Holm's correction")
-        .noted(f"the estimate is of {intermediate} before {task} with {model}, n seeds, p {p:.3g} (Holm)")
+        .noted(f"the estimate is of {intermediate} before {task} with {model}; n counts seeds; p {p:.3g} (Holm)")
     )
 
 
