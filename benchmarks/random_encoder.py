@@ -39,8 +39,9 @@ def write(folder: Path, words: int, **shape: int) -> None:
     tokenizer = Tokenizer(models.WordLevel(ids, unk_token=SPECIAL["unk"]))
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     ends = [(SPECIAL[name], ids[SPECIAL[name]]) for name in ("cls", "sep")]
+    cls, sep = SPECIAL["cls"], SPECIAL["sep"]
     tokenizer.post_processor = processors.TemplateProcessing(
-        single=f"{SPECIAL['cls']} $A {SPECIAL['sep']}", special_tokens=ends
+        single=f"{cls} $A {sep}", pair=f"{cls} $A {sep} {sep} $B {sep}", special_tokens=ends
     )
     names = {f"{name}_token": token for name, token in SPECIAL.items()}
     PreTrainedTokenizerFast(tokenizer_object=tokenizer, **names).save_pretrained(folder)

@@ -89,7 +89,7 @@ def test_a_new_learning_rate_of_the_intermediate_recipe_retrains_what_comes_afte
 
 
 def unrelated_settings(study: LittleStudy) -> None:
-    study.config["tasks"]["sentiment"] |= {"licence": "another", "language": "de"}
+    study.config["tasks"]["sentiment"]["licence"] = "another"
     study.config["models"]["tiny"]["licence"] = "another"
     study.config["execution"] = {"progress_seconds": 7.0, "checkpoint_seconds": 7.0}
     study.config["recipes"]["unused"] = study.config["recipes"]["finetune"]
@@ -160,7 +160,7 @@ def test_edited_loop_retrains_what_passes_through_it(study: LittleStudy) -> None
 
 def test_edited_choice_of_rows_retrains_what_learns_from_them(study: LittleStudy) -> None:
     """What becomes of the rows before the loop sees them decides the result as much as the loop does."""
-    study.edit("if id_ not in left_out]", "if id_ not in set(left_out)]")
+    study.edit("splits[split].without(set(ids))", "splits[split].without(frozenset(ids))")
     planned = study.plan()
     assert planned >= {PLAIN_CELL, SURGERY_CELL, AFTER_REVIEWS_CELL, SIMILARITY_CELL, *REVIEWS_TRAININGS, *ANALYSIS}
     assert not {job.split("/")[0] for job in planned} & FETCHED_AND_PREPARED
@@ -169,6 +169,12 @@ def test_edited_choice_of_rows_retrains_what_learns_from_them(study: LittleStudy
     log = study.log("train_intermediate/tiny/reviews/seed1")
     assert " steps in " in log
     assert "taken from the store" not in log
+
+
+def test_another_language_is_another_setting_of_the_same_runs(study: LittleStudy) -> None:
+    study.config["tasks"]["sentiment"]["language"] = "de"
+    study.configure()
+    assert study.plan() == ANALYSIS
 
 
 def test_edited_figure_redraws_only(study: LittleStudy) -> None:
