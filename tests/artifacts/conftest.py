@@ -47,3 +47,14 @@ def folder(tmp_path: Path) -> Path:
 @pytest.fixture
 def lock(tmp_path: Path) -> Path:
     return tmp_path / "artifacts.lock"
+
+
+@pytest.fixture
+def shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The only place that pip looks for wheels, by the user's own settings."""
+    folder = tmp_path / "shelf"
+    folder.mkdir()
+    monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(folder))
+    return folder

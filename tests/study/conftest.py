@@ -85,3 +85,16 @@ def results(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     for file in OWN_FILES:
         (tmp_path / file).touch()
     return Results(settings)
+
+
+@pytest.fixture
+def on_the_cpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The working folder of a study whose jobs compute on the CPU, in float32 whatever is asked for."""
+    import torch
+
+    from transfer_atlas.training import device
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(device, "choose_device", lambda: torch.device("cpu"))
+    monkeypatch.setattr(device, "resolve_precision", lambda *_: "float32")
+    return tmp_path

@@ -17,7 +17,6 @@ from transfer_atlas.representations import storage
 from transfer_atlas.settings import Settings
 from transfer_atlas.steps import extract_features, prepare_task, train, train_heads, train_sequence_heads
 from transfer_atlas.tasks.storage import read_split
-from transfer_atlas.training import device
 from transfer_atlas.training.cell import Job
 from transfer_atlas.training.store import Store
 
@@ -48,13 +47,8 @@ LITTLE = {
 
 
 @pytest.fixture
-def settings(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make_encoder: Callable[..., Path], sentences: Callable
-) -> Settings:
+def settings(on_the_cpu: Path, make_encoder: Callable[..., Path], sentences: Callable) -> Settings:
     """A study whose task is prepared, in the working folder."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(device, "choose_device", lambda: torch.device("cpu"))
-    monkeypatch.setattr(device, "resolve_precision", lambda *_: "float32")
     settings = Settings.model_validate(LITTLE)
     atomic.write_json(plan.manifest_file("encoder"), {"digest": "encoder"})
     folder = plan.model_folder(settings, "tiny")
@@ -66,7 +60,7 @@ def settings(
     pairs = zip(sentences(40, seed=1, words=WORDS), sentences(40, seed=2, words=WORDS), strict=True)
     lines = ["text,other,label", *(f"{a},{b},{'same' if a[1] == b[1] else 'other'}" for a, b in pairs)]
     Path("target.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    prepare_task.run("target", settings.tasks["target"], tmp_path, plan.task_folder("target"))
+    prepare_task.run("target", settings.tasks["target"], on_the_cpu, plan.task_folder("target"))
     return settings
 
 

@@ -19,7 +19,6 @@ from transfer_atlas.representations import storage
 from transfer_atlas.settings import Settings
 from transfer_atlas.steps import decontaminate, extract_features, keep_weights, prepare_task, train, train_heads
 from transfer_atlas.tasks.storage import read_split
-from transfer_atlas.training import device
 from transfer_atlas.training.cell import Job
 from transfer_atlas.training.store import Store
 
@@ -53,13 +52,8 @@ LITTLE = {
 
 
 @pytest.fixture
-def settings(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make_encoder: Callable[..., Path], sentences: Callable
-) -> Settings:
+def settings(on_the_cpu: Path, make_encoder: Callable[..., Path], sentences: Callable) -> Settings:
     """A study whose tasks are prepared, in the working folder."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(device, "choose_device", lambda: torch.device("cpu"))
-    monkeypatch.setattr(device, "resolve_precision", lambda *_: "float32")
     settings = Settings.model_validate(LITTLE)
     atomic.write_json(plan.manifest_file("encoder"), {"digest": "encoder"})
     shutil.copytree(make_encoder(), plan.model_folder(settings, "tiny"))
@@ -67,7 +61,7 @@ def settings(
         texts = sentences(40, seed=seed, shortest=3)
         lines = ["text,label", *(f"{text},{'high' if text > 'w5' else 'low'}" for text in texts)]
         Path(f"{name}.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
-        prepare_task.run(name, settings.tasks[name], tmp_path, plan.task_folder(name))
+        prepare_task.run(name, settings.tasks[name], on_the_cpu, plan.task_folder(name))
     return settings
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -22,7 +23,7 @@ from transfer_atlas.representations.extraction import write_states
 from transfer_atlas.settings import Engine, Recipe, Surgery, Task
 from transfer_atlas.surgeries import Operation, operation
 from transfer_atlas.tasks.examples import Examples
-from transfer_atlas.training import device
+from transfer_atlas.training import device, fit_and_score
 from transfer_atlas.training.checkpoint import load_snapshot, save_snapshot
 from transfer_atlas.training.finetuning import finetune
 from transfer_atlas.training.head_training import FeatureData, HeadRun, train_heads
@@ -343,3 +344,17 @@ def assert_same_bits() -> Callable[[Trained, Trained], None]:
             assert getattr(first.fitted, fact) == getattr(second.fitted, fact), fact
 
     return check
+
+
+@pytest.fixture
+def initial(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Tensor]]:
+    """Fills with each run's weights before its first update."""
+    states: list[dict[str, Tensor]] = []
+    fit = fit_and_score.fit
+
+    def spy(model: torch.nn.Module, *arguments: Any, **options: Any) -> Any:
+        states.append(copy.deepcopy(model.state_dict()))
+        return fit(model, *arguments, **options)
+
+    monkeypatch.setattr(fit_and_score, "fit", spy)
+    return states

@@ -3,7 +3,6 @@ from __future__ import annotations
 import copy
 import random
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import pytest
@@ -14,23 +13,8 @@ from transfer_atlas.models.dropout import StreamDropout
 from transfer_atlas.models.encoder import Pretrained
 from transfer_atlas.settings import Surgery
 from transfer_atlas.surgeries import permutation
-from transfer_atlas.training import fit_and_score
 
 SURGERY = Surgery(kind="progressive")
-
-
-@pytest.fixture
-def initial(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Tensor]]:
-    """Fills with each run's weights before its first update."""
-    states: list[dict[str, Tensor]] = []
-    fit = fit_and_score.fit
-
-    def spy(model: torch.nn.Module, *arguments: Any, **options: Any) -> Any:
-        states.append(copy.deepcopy(model.state_dict()))
-        return fit(model, *arguments, **options)
-
-    monkeypatch.setattr(fit_and_score, "fit", spy)
-    return states
 
 
 def scramble_global_generators(seed: int) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +18,6 @@ from transfer_atlas import updates
 from transfer_atlas.layout import Layout
 from transfer_atlas.settings import Engine, Task
 from transfer_atlas.tasks.examples import Examples
-from transfer_atlas.training import fit_and_score
 from transfer_atlas.training.starts import TransformerStarts
 from transfer_atlas.training.task_data import TaskData
 
@@ -36,20 +34,6 @@ def saved(tmp_path: Path) -> Callable[..., Path]:
         return path
 
     return save
-
-
-@pytest.fixture
-def initial(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Tensor]]:
-    """Fills with each run's weights before its first update."""
-    states: list[dict[str, Tensor]] = []
-    fit = fit_and_score.fit
-
-    def spy(model: torch.nn.Module, *arguments: Any, **options: Any) -> Any:
-        states.append(copy.deepcopy(model.state_dict()))
-        return fit(model, *arguments, **options)
-
-    monkeypatch.setattr(fit_and_score, "fit", spy)
-    return states
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ rule aggregate:
         decontaminations=[
             plan.decontamination_file(name) for name in plan.intermediates_of(SETTINGS, PLAN)
         ],
-        scores=[plan.transferability_file(place) for place in plan.scored(SETTINGS)],
+        scores=[plan.transferability_file(scored) for scored in SCORED.values()],
         published=list(SETTINGS.published.values()),
         probes=[plan.probes_file(state) for state in plan.diagnosed_states(SETTINGS)],
         domains="results/tables/domains.csv",

@@ -254,7 +254,7 @@ def score_transferability(arguments: Namespace) -> None:
     from transfer_atlas.steps import score_transferability as step
 
     asked = (arguments.model, arguments.intermediate, arguments.task)
-    found = {(place.model, place.intermediate, place.task): place for place in plan.scored(settings)}
+    found = {scored.place: scored for scored in plan.scored(settings)}
     if asked not in found:
         raise UserError(f"no entry of transferability names {' / '.join(asked)}")
     step.run(settings, found[asked], plan.transferability_file(found[asked]))

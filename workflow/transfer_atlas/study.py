@@ -152,15 +152,15 @@ def analysis_settings(settings: Settings, selected: Plan) -> dict[str, Any]:
     cells = selected.cells.values()
     played = {"paper_name", "stand_in"}
     compared = {*played, "type", "family", "domain", "language"}
-    tasks = {cell.task for cell in cells} | {settings.intermediates[name].task for name in _used(settings, selected)}
+    intermediates = {name: settings.intermediates[name] for name in plan.intermediates_of(settings, selected)}
+    tasks = {cell.task for cell in cells} | {entry.task for entry in intermediates.values()}
     return {
         "cells": {name: [[run.depth, run.seed, run.start] for run in c.runs] for name, c in selected.cells.items()},
         "metrics": {task: settings.tasks[task].main_metric for task in selected.tasks},
         "models": {c.model: settings.models[c.model].model_dump(include={*played, "layers"}) for c in cells},
         "tasks": {task: settings.tasks[task].model_dump(include=compared) for task in sorted(tasks)},
         "intermediates": {
-            name: settings.intermediates[name].model_dump(include={"task", "after", "head"})
-            for name in _used(settings, selected)
+            name: entry.model_dump(include={"task", "after", "head"}) for name, entry in intermediates.items()
         },
         "recipes": {c.recipe: settings.recipes[c.recipe].model_dump(include=_SIDE) for c in cells},
         "surgeries": {
@@ -170,18 +170,14 @@ def analysis_settings(settings: Settings, selected: Plan) -> dict[str, Any]:
         },
         "order": _order(settings, selected),
         "labels": labels(settings),
-        "published": {str(file.name): file_digest(file) for file in _published(settings)},
+        "published": {name: file_digest(file) for name, file in _published(settings).items()},
     }
 
 
-def _used(settings: Settings, selected: Plan) -> list[str]:
-    """The intermediate entries in use."""
-    return plan.intermediates_of(settings, selected)
-
-
-def _published(settings: Settings) -> list[Path]:
-    """Files of the papers' numbers: ours, and those that the configuration names."""
-    return [*sorted(_PUBLISHED.glob("*.csv")), *map(Path, settings.published.values())]
+def _published(settings: Settings) -> dict[str, Path]:
+    """Files of the papers' numbers: ours by their name, and by paper those that the configuration names."""
+    ours = {file.name: file for file in sorted(_PUBLISHED.glob("*.csv"))}
+    return ours | {paper: Path(file) for paper, file in settings.published.items()}
 
 
 def _order(settings: Settings, selected: Plan) -> dict[str, list[str]]:
@@ -198,7 +194,7 @@ def _order(settings: Settings, selected: Plan) -> dict[str, list[str]]:
 
 def compared_tasks(settings: Settings, selected: Plan) -> list[str]:
     """Target and intermediate tasks in use: their texts are compared."""
-    before = {settings.intermediates[name].task for name in _used(settings, selected)}
+    before = {settings.intermediates[name].task for name in plan.intermediates_of(settings, selected)}
     scored = {place.task for place in plan.scored(settings)}
     return sorted({*selected.tasks, *before, *scored})
 
@@ -240,7 +236,7 @@ def check_sizes(settings: Settings, selected: Plan) -> None:
         except (OSError, KeyError, ValueError):
             rows[task] = None
     asked = {(f"experiments: a train size of {cell.size}", cell.task, cell.size) for cell in selected.cells.values()}
-    for name in _used(settings, selected):
+    for name in plan.intermediates_of(settings, selected):
         entry = settings.intermediates[name]
         asked.add((f"intermediates.{name}.size: a train size of {entry.size}", entry.task, entry.size))
     for text, task, size in sorted(asked, key=str):

@@ -15,6 +15,7 @@ from statistics import fmean
 import pandas as pd
 
 from transfer_atlas.analysis.evidence import Arm, Contrast, Evidence, Scores, finetune
+from transfer_atlas.analysis.runs import KEY
 from transfer_atlas.analysis.transfer import arms
 from transfer_atlas.analysis.transfer.pairs import Pairs, Setting
 from transfer_atlas.plan import NONE, control_of
@@ -113,7 +114,5 @@ class TransferEvidence:
 
 def _mean_of_starts(runs: pd.DataFrame) -> pd.DataFrame:
     """The rows with one for all intermediate trainings before a seed: their mean, undefined where one of them is."""
-    place = [
-        *("model", "intermediate", "task", "recipe", "surgery", "depth", "n_train", "size", "seed", "split", "metric"),
-    ]
+    place = [name for name in KEY if name != "intermediate_seed"]
     return runs.groupby(place, dropna=False, sort=False)["value"].agg(fmean).reset_index()

@@ -38,6 +38,13 @@ def colour_bar(figure: Figure, bar: Axes, gains: Iterable[float]) -> ScalarMappa
     return colours
 
 
+def bare(axes: Axes) -> None:
+    """Leave of the axes what names rows and columns: the cells draw the rest."""
+    axes.tick_params(length=0)
+    axes.grid(visible=False)
+    axes.spines[:].set_visible(False)
+
+
 def cell(
     axes: Axes,
     place: tuple[float, float],

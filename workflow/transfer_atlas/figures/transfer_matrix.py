@@ -57,9 +57,7 @@ def draw(tables: Mapping[str, pd.DataFrame], labels: Mapping[str, str]) -> Figur
         axes.set_ylim(len(row) - 0.5, -0.5)
         axes.set_yticks(range(len(row)), [style.show(name, labels) for name in row])
         axes.set_xticks(list(columns.values()), [textwrap.fill(style.show(name, labels), LINE) for name in columns])
-        axes.tick_params(length=0)
-        axes.grid(visible=False)
-        axes.spines[:].set_visible(False)
+        heat_map.bare(axes)
         lines = _headings(axes, table, columns)
         # Above the headings, whose line stands the higher the taller the panel is.
         pad = (RULE - 1) * len(row) * HEIGHT * 72 + lines * HEADING * 1.3 + 6

@@ -58,6 +58,11 @@ class Cell:
         return None if self.intermediate == NONE or self.budget_of else self.intermediate
 
     @property
+    def entry(self) -> str | None:
+        """The intermediate entry that the runs start from or are the control of."""
+        return self.before or self.budget_of
+
+    @property
     def budget_of(self) -> str | None:
         """The intermediate entry whose updates the runs spend on their own task instead."""
         _, control, entry = self.intermediate.partition(_CONTROL)

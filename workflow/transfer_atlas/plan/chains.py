@@ -34,7 +34,7 @@ def chain_of(settings: Settings, intermediate: str) -> list[str]:
 
 def intermediates_of(settings: Settings, selected: Plan) -> list[str]:
     """Every intermediate entry that the plan trains, or counts the updates of, in the configuration's order."""
-    last = {name for cell in selected.cells.values() if (name := cell.before or cell.budget_of)}
+    last = {name for cell in selected.cells.values() if (name := cell.entry)}
     last |= {name for entry in settings.transferability for name in entry.intermediates}
     used = {entry for name in last for entry in chain_of(settings, name)}
     return [name for name in settings.intermediates if name in used]
@@ -43,7 +43,7 @@ def intermediates_of(settings: Settings, selected: Plan) -> list[str]:
 def later_tasks(settings: Settings, selected: Plan, intermediate: str) -> list[str]:
     """Every task that the plan trains on, or scores, after an intermediate entry: its texts must not be seen there."""
     found: set[str] = set()
-    pairs = {(name, cell.task) for cell in selected.cells.values() if (name := cell.before or cell.budget_of)}
+    pairs = {(name, cell.task) for cell in selected.cells.values() if (name := cell.entry)}
     for entry in settings.transferability:
         pairs |= set(product(entry.intermediates, entry.tasks))
     for name, target in pairs:

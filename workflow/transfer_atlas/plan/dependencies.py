@@ -80,7 +80,7 @@ def cell_settings(settings: Settings, cell: Cell) -> dict[str, Any]:
         "recipe": recipe_settings(recipe),
         "search": _search_settings(settings.tasks[cell.task], recipe),
         "surgery": _shown_apart(surgery_of(settings, cell.surgery)),
-        "intermediate": _intermediate_settings(settings, cell.before or cell.budget_of),
+        "intermediate": _intermediate_settings(settings, cell.entry),
         "engine": engine_settings(settings, recipe.method),
     }
 

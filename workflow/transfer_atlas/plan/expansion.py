@@ -10,7 +10,7 @@ from transfer_atlas import surgeries
 from transfer_atlas.layout import Layout, layout_of
 from transfer_atlas.plan.cells import NONE, Bundle, Cell, Plan, Run, control_of
 from transfer_atlas.plan.states import cell_before, cell_of_finetuned, diagnosed_states, intermediate_states
-from transfer_atlas.plan.trainings import start_seeds, trials_of
+from transfer_atlas.plan.trainings import goes_on_with_head, start_seeds, trials_of
 from transfer_atlas.settings import Experiment, Settings
 
 
@@ -29,10 +29,10 @@ def expand(settings: Settings) -> Plan:
             for intermediate, size in product(_arms(experiment, frozen), experiment.sizes):
                 if surgery != NONE and (frozen or intermediate != NONE):
                     continue
-                if size == 0 and (frozen or not _keeps_head(settings, intermediate)):
-                    continue
                 for task in experiment.tasks:
                     cell = Cell(model, intermediate, task, recipe, surgery, size)
+                    if size == 0 and not goes_on_with_head(settings, cell):
+                        continue
                     runs.setdefault(cell, set()).update(
                         # Where nothing is trained, only the intermediate training has a seed that counts.
                         Run(depth, start if size == 0 and start is not None else seed, start)
@@ -63,10 +63,6 @@ def _arms(experiment: Experiment, frozen: bool) -> list[str]:
     names = experiment.intermediates
     controlled = [name for name in names if name != NONE] if experiment.equal_budget and not frozen else []
     return [*names, *map(control_of, controlled)]
-
-
-def _keeps_head(settings: Settings, intermediate: str) -> bool:
-    return intermediate in settings.intermediates and settings.intermediates[intermediate].head == "keep"
 
 
 def depths_of(

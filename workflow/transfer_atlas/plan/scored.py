@@ -30,6 +30,11 @@ class Scored:
     examples: int
 
     @property
+    def place(self) -> tuple[str, str, str]:
+        """What tells it from others: model, intermediate entry and target."""
+        return self.model, self.intermediate, self.task
+
+    @property
     def pretrained(self) -> State:
         """The pretrained encoder, on the target."""
         return State(self.model, NONE, self.task, None)
